@@ -1,0 +1,109 @@
+"""The types that everything passes around, and the signatures of the functions that do the work.
+
+A *pure function with numbers* is a `jax.tree_util.Partial`: the function is static, the numbers
+bound to it (a learning rate, a dropout rate, a penalty's strength) are leaves of a pytree. Such a
+function can be an argument of a jitted program, so changing a number recompiles nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+Params = PyTree
+ModelState = PyTree
+"""What a model carries besides its parameters: running statistics, say. ``{}`` for most."""
+
+Keys = Key[Array, " batch"] | None
+"""One random key per example while training; None to evaluate (nothing is drawn)."""
+
+Metrics = dict[str, Array]
+
+
+class Examples(NamedTuple):
+    """Examples on the device: ``inputs`` ``(n, ...)`` (images as uint8) and ``targets`` ``(n, ...)``."""
+
+    inputs: Array
+    targets: Array
+
+
+class Batch(NamedTuple):
+    """Some examples with a weight each: 1, or 0 for padding that must not count."""
+
+    inputs: Array
+    targets: Array
+    weights: Float[Array, " batch"]
+
+
+class Variables(NamedTuple):
+    """What `Model.init` draws."""
+
+    params: Params
+    model_state: ModelState
+
+
+class Model(NamedTuple):
+    """A model is two pure functions.
+
+    Attributes:
+        init: ``(key, inputs) -> Variables``; ``inputs`` is an example batch of any size.
+        apply: ``(params, model_state, inputs, keys) -> (outputs, model_state)``. With ``keys``
+            (one per example) the model trains: it drops out and moves its running statistics.
+            With ``keys=None`` it evaluates.
+    """
+
+    init: Callable[[Key[Array, ""], Array], Variables]
+    apply: Callable[[Params, ModelState, Array, Keys], tuple[Array, ModelState]]
+
+
+class LossAux(NamedTuple):
+    """What a loss saw on its way: the new model state, and per-example metrics ``(batch,)``."""
+
+    model_state: ModelState
+    metrics: Metrics
+
+
+class GradientAux(NamedTuple):
+    """What a gradient function saw on its way: the new model state, and metrics, scalars."""
+
+    model_state: ModelState
+    metrics: Metrics
+
+
+class TrainState(NamedTuple):
+    """All that a training step reads and writes.
+
+    ``key`` is the run's key and never changes: each step folds it with ``step``.
+    """
+
+    step: Int[Array, ""]
+    params: Params
+    model_state: ModelState
+    opt_state: PyTree
+    key: Key[Array, ""]
+
+
+LossFn = Callable[[Params, ModelState, Batch, Keys], tuple[Float[Array, " batch"], LossAux]]
+"""One loss per example, so that means, weights and per-example gradients need no second loss."""
+
+GradientFn = Callable[[Params, ModelState, Batch, Keys], tuple[Params, GradientAux]]
+"""The gradient an optimizer is given, and what was seen on the way."""
+
+Update = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def as_pytree(tree: Any) -> Any:
+    """Makes every bare function in ``tree`` a `Partial`, so that a jitted program can take it.
+
+    A function that is a Partial already keeps the numbers bound to it as leaves.
+    """
+
+    def wrap(node):
+        return Partial(node) if callable(node) and not isinstance(node, Partial) else node
+
+    def is_function(node):
+        return callable(node)
+
+    return jax.tree.map(wrap, tree, is_leaf=is_function)
