@@ -1,4 +1,4 @@
-"""One hash for a tree of arrays: two runs with the same hash have the same parameters to the bit."""
+"""One hash for a tree of arrays: the same hash, the same parameters to the bit."""
 
 import hashlib
 
@@ -32,7 +32,7 @@ def tree_sha256(tree: PyTree) -> str:
     """SHA-256 over the paths, shapes, types and bytes of a tree's arrays, in order of path.
 
     >>> tree_sha256({"bias": np.zeros(2, np.float32)})[:8]
-    '0d5e9ef0'
+    '56ec32c9'
     """
     digest = hashlib.sha256()
     for name, array in sorted(named_leaves(tree).items()):

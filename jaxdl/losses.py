@@ -81,7 +81,7 @@ def huber(
     >>> huber(jnp.array([[0.5], [3.0]]), jnp.zeros((2, 1)))
     Array([0.125, 2.5  ], dtype=float32)
     """
-    return _sum_outputs(optax.losses.huber_loss(predictions, targets, delta))
+    return _sum_outputs(optax.losses.huber_loss(predictions, targets, delta=delta))
 
 
 def accuracy(logits: Float[Array, "batch classes"], labels: Labels) -> Float[Array, " batch"]:

@@ -207,7 +207,7 @@ def fit(
     patience: int | None = None,
     mesh: Mesh | None = None,
 ) -> tuple[FitState, History]:
-    """A whole run as one compiled program. The given state is donated.
+    """A whole run as one compiled program, from a state that stays as it is.
 
     Each epoch sees every example once, in an order of its own; where the batch size does not
     divide their number the last batch is smaller. Batch size 1, b and ``len(examples.targets)``
@@ -230,7 +230,7 @@ def fit(
     Returns:
         The state at the end and the history. After a step whose loss or gradient is not finite
         the run stops: ``failed_step`` names it, and ``train`` is the last state whose own loss was
-        finite (where the very first step of an epoch failed, the state one epoch before).
+        finite (where the very first step of an epoch failed, the start of the epoch before).
 
     Raises:
         InputError: a batch size or a number of epochs that cannot be; evaluations or patience
@@ -289,6 +289,36 @@ def fit_in_segments(
                 loss_fn, state, evaluated, patience_left, plan=plan, mesh=mesh
             )
         yield Segment(state, steps, epoch)
+
+
+def begin(
+    update: Update, state: TrainState, examples: Examples, batch_size: int, *, keep_best: bool
+) -> FitState:
+    """The state of a run before its first step, which `fit` makes by itself of a `TrainState`.
+
+    It is wanted by hand for its structure, into which a checkpoint is restored.
+
+    Args:
+        update: of the run, for the names of its metrics.
+        state: from `init_state`; one run, or many along a leading axis.
+        examples: to train on.
+        batch_size: of the run.
+        keep_best: whether there will be an evaluation named ``"validation"``.
+    """
+
+    def one(state: TrainState) -> FitState:
+        def first_metrics() -> Metrics:
+            return update(state, _take(examples, jnp.arange(batch_size)))[1]
+
+        totals = {k: jnp.zeros(v.shape, v.dtype) for k, v in jax.eval_shape(first_metrics).items()}
+        # Copies, since a donated buffer may stand in one place only.
+        previous = jax.tree.map(jnp.copy, state)
+        params, model_state = jax.tree.map(jnp.copy, (state.params, state.model_state))
+        best = Best(params, model_state, jnp.float32(jnp.inf), jnp.int32(0)) if keep_best else None
+        return FitState(state, previous, best, totals, jnp.int32(NEVER), jnp.bool_(False))
+
+    update = as_pytree(update)
+    return jax.vmap(one)(state) if state.step.ndim else one(state)
 
 
 def final_params(state: FitState) -> tuple[Params, ModelState]:
@@ -401,7 +431,7 @@ def _end_of_epoch(
     return state._replace(best=best, stopped=stopped), epoch
 
 
-@partial(jax.jit, static_argnames=("plan", "epochs", "mesh"), donate_argnames="state")
+@partial(jax.jit, static_argnames=("plan", "epochs", "mesh"))
 def _fit(
     update,
     loss_fn,
@@ -510,10 +540,7 @@ def _prepare(
     evaluated = dict(evaluations or {})
     update, loss_fn = as_pytree(update), as_pytree(loss_fn)
     if not isinstance(state, FitState):
-        begin = partial(_begin, update, examples=examples, plan=plan)
-        if VALIDATION in evaluated:
-            begin = partial(_begin_with_best, begin)
-        state = jax.vmap(begin)(state) if state.step.ndim else begin(state)
+        state = begin(update, state, examples, batch_size, keep_best=VALIDATION in evaluated)
     run = (
         update,
         loss_fn,
@@ -523,21 +550,6 @@ def _prepare(
         jnp.int32(NEVER if patience is None else patience),
     )
     return plan, run if mesh is None else jax.device_put(run, NamedSharding(mesh, PartitionSpec()))
-
-
-def _begin(update: Update, train: TrainState, examples: Examples, plan: Plan) -> FitState:
-    def first_metrics() -> Metrics:
-        return update(train, _take(examples, jnp.arange(plan.batch_size)))[1]
-
-    totals = {k: jnp.zeros(v.shape, v.dtype) for k, v in jax.eval_shape(first_metrics).items()}
-    # A copy, since a donated buffer may stand in one place only.
-    previous = jax.tree.map(jnp.copy, train)
-    return FitState(train, previous, None, totals, jnp.int32(NEVER), jnp.bool_(False))
-
-
-def _begin_with_best(begin: Callable[[TrainState], FitState], train: TrainState) -> FitState:
-    params, model_state = jax.tree.map(jnp.copy, (train.params, train.model_state))
-    return begin(train)._replace(best=Best(params, model_state, jnp.float32(jnp.inf), jnp.int32(0)))
 
 
 def _select(chosen: Bool[Array, ""], new: Any, old: Any) -> Any:

@@ -7,8 +7,8 @@ and brought to the image's size by cubic interpolation, two small matrix product
 their Gaussian filter of a full-size field.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,22 +22,28 @@ KEY_OFFSET = 0x617567
 """Folded into an example's key, so that its moves and its dropout draw different numbers."""
 
 
-class Moves(NamedTuple):
-    """How far images may move: each quantity is uniform in plus or minus its bound.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Moves:
+    """How far images may move; each quantity but the last is uniform in plus or minus its bound.
 
-    Attributes:
-        rotation: radians.
-        scale: of the logarithm of each axis' scale, drawn for each axis.
-        shear: tangent of the angle.
-        shift: pixels.
-        elastic: standard deviation of the field at the grid's points, in pixels.
+    A pytree of numbers.
     """
 
     rotation: Number = 0.0
+    """Radians."""
+
     scale: Number = 0.0
+    """Of the logarithm of each axis' scale, drawn for each axis."""
+
     shear: Number = 0.0
+    """Tangent of the angle."""
+
     shift: Number = 0.0
+    """Pixels, drawn for each axis."""
+
     elastic: Number = 0.0
+    """Standard deviation of the smooth random field, in pixels."""
 
 
 def random_moves(

@@ -1,0 +1,138 @@
+"""A run as a user lives it: shown, recorded, saved, stopped and gone on with.
+
+`train` computes, `checkpoint` saves, `runs` and `progress` tell; this is the loop that joins them,
+the same for every experiment that trains.
+"""
+
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array
+
+from jaxdl import checkpoint, train
+from jaxdl.progress import Progress
+from jaxdl.runs import Run
+from jaxdl.signals import stop_on_signals
+from jaxdl.types import Examples, LossFn, TrainState, Update
+
+SEGMENT_STEPS = 100
+"""A signal waits for at most so many steps, and a terminal's progress line renews as often."""
+
+
+class Trained(NamedTuple):
+    """What a session ends with.
+
+    Attributes:
+        state: at the end.
+        epochs: metrics by name, an array over the epochs; with several seeds ``(seeds, epochs)``.
+        seconds_compiling: of all sittings together.
+        seconds_running: of all sittings together, compiling left out.
+    """
+
+    state: train.FitState
+    epochs: dict[str, np.ndarray]
+    seconds_compiling: float
+    seconds_running: float
+
+
+def train_in_run(
+    run: Run,
+    update: Update,
+    state: TrainState,
+    examples: Examples,
+    *,
+    epochs: int,
+    batch_size: int,
+    loss_fn: LossFn,
+    evaluations: Mapping[str, Examples],
+    config: dict[str, Any],
+    resume: bool = False,
+    quiet: bool = False,
+    patience: int | None = None,
+    mesh: Mesh | None = None,
+    checkpoint_steps: int | None = None,
+) -> Trained:
+    """Trains as `jaxdl.train.fit` does, with progress, a row an epoch and checkpoints.
+
+    A checkpoint is saved at the end of each epoch, and every ``checkpoint_steps`` steps where that
+    is given. SIGINT and SIGTERM save one more and leave.
+
+    Args:
+        run: the open run directory.
+        update, state, examples, epochs, batch_size, loss_fn, evaluations, patience, mesh: see
+            `jaxdl.train.fit`; the state may have a leading axis of seeds, and a row is then of
+            their means.
+        config: what must be equal for a checkpoint to be gone on with.
+        resume: go on from the newest checkpoint that is whole, or begin if there is none.
+        quiet: show no progress.
+        checkpoint_steps: save at least so often.
+
+    Raises:
+        InputError: see `jaxdl.train.fit` and `jaxdl.checkpoint.restore_newest`.
+        Interrupted: a signal arrived, and the run is saved.
+    """
+    keep_best = train.VALIDATION in evaluations
+    start = train.begin(update, state, examples, batch_size, keep_best=keep_best)
+    notes: dict[str, Any] = {"epochs": [], "seconds_compiling": 0.0, "seconds_running": 0.0}
+    if resume:
+        restored = checkpoint.restore_newest(run.checkpoints, start, config=config)
+        if restored is not None:
+            start, notes = restored.state, restored.notes
+            for line in restored.passed_over:
+                print(f"warning: {line}", file=sys.stderr)
+    count = examples.targets.shape[0]
+    steps = train.steps_per_epoch(count, batch_size)
+    segments = train.fit_in_segments(
+        update,
+        start,
+        examples,
+        epochs=epochs,
+        batch_size=batch_size,
+        loss_fn=loss_fn,
+        evaluations=evaluations,
+        patience=patience,
+        mesh=mesh,
+        segments_per_epoch=-(-steps // (checkpoint_steps or SEGMENT_STEPS)),
+    )
+    before = dict(notes)
+    done = int(start.train.step.max()) / steps
+    runs = max(1, start.stopped.size)
+    final = start
+    with stop_on_signals() as stop, Progress(epochs, count * runs, done=done, quiet=quiet) as shown:
+        for segment in segments:
+            final = segment.state
+            if segment.epoch is not None:
+                epoch = {name: np.asarray(v).tolist() for name, v in segment.epoch.items()}
+                notes["epochs"].append(epoch)
+                run.record(len(notes["epochs"]), {k: _mean_of_finite(v) for k, v in epoch.items()})
+            notes["seconds_compiling"] = before["seconds_compiling"] + shown.seconds_compiling
+            notes["seconds_running"] = before["seconds_running"] + shown.seconds_running
+            if segment.epoch is not None or checkpoint_steps or stop.requested:
+                step = int(final.train.step.max())
+                checkpoint.save(run.checkpoints, step, final, config=config, notes=notes)
+            shown.update(*_progress(segment, steps))
+            stop.leave(f"saved in {run.directory}; go on with --resume")
+    names = notes["epochs"][0] if notes["epochs"] else {}
+    history = {
+        name: np.stack([np.asarray(epoch[name]) for epoch in notes["epochs"]], axis=-1)
+        for name in names
+    }
+    return Trained(final, history, notes["seconds_compiling"], notes["seconds_running"])
+
+
+def _progress(segment: train.Segment, steps: int) -> tuple[float, dict[str, float]]:
+    """How many epochs are done, and the metrics worth showing: the last known ones."""
+    metrics = segment.steps if segment.epoch is None else segment.epoch
+    wanted = [name for name in metrics if name.split("_")[-1] in ("loss", "accuracy")]
+    shown = {name: _mean_of_finite(metrics[name]) for name in wanted}
+    return float(segment.state.train.step.max()) / steps, shown
+
+
+def _mean_of_finite(values: Array) -> float:
+    """The mean over steps and seeds, but for those that stopped."""
+    values = np.asarray(values)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else float("nan")
