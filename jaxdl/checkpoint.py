@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from jaxdl.digest import key_bits, named_leaves, tree_sha256
+from jaxdl.digest import is_key, key_bits, named_leaves, tree_sha256, with_names
 from jaxdl.errors import InputError
 
 KEPT = 2
@@ -72,7 +72,7 @@ def restore_newest(folder: Path, like: PyTree, *, config: dict[str, Any]) -> Res
 
     Args:
         folder: as given to `save`.
-        like: a state of the same structure, shapes and types.
+        like: a state of the same structure, shapes and types (`jax.eval_shape` gives one too).
         config: of the run that wants to go on.
 
     Raises:
@@ -130,10 +130,8 @@ def _read_description(path: Path) -> dict[str, Any]:
 
 def _read_arrays(path: Path, like: PyTree, sha256: str) -> dict[str, jax.Array]:
     """Reads the arrays; raises something if they are not as they were written."""
-    target = {
-        name: jax.ShapeDtypeStruct(array.shape, array.dtype)
-        for name, array in named_leaves(like).items()
-    }
+    shapes = jax.eval_shape(lambda tree: jax.tree.map(key_bits, tree), like)
+    target = dict(with_names(shapes))
     with ocp.StandardCheckpointer() as reader:
         arrays = reader.restore(path / "arrays", target)
     if tree_sha256(arrays) != sha256:
@@ -167,12 +165,13 @@ def _flat(tree: Any, name: str = "") -> dict[str, Any]:
 
 
 def _rebuild(like: PyTree, arrays: dict[str, jax.Array]) -> PyTree:
-    def leaf(path, old):
-        array = arrays[jax.tree_util.keystr(path, simple=True, separator=".")]
-        is_key = key_bits(old) is not old
-        return jax.random.wrap_key_data(array, impl=jax.random.key_impl(old)) if is_key else array
-
-    return jax.tree_util.tree_map_with_path(leaf, like)
+    leaves = []
+    for name, old in with_names(like):
+        array = arrays[name]
+        if is_key(old):
+            array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(old))
+        leaves.append(array)
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def _set_aside(path: Path) -> None:

@@ -1,6 +1,7 @@
 """One hash for a tree of arrays: the same hash, the same parameters to the bit."""
 
 import hashlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,17 +16,24 @@ def named_leaves(tree: PyTree) -> dict[str, np.ndarray]:
     >>> named_leaves({"dense": {"bias": np.zeros(2)}})
     {'dense.bias': array([0., 0.])}
     """
+    bits = jax.tree.map(key_bits, tree)
+    return {name: np.asarray(leaf) for name, leaf in with_names(bits)}
+
+
+def with_names(tree: PyTree) -> list[tuple[str, Any]]:
+    """The leaves of a tree with their paths."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): np.asarray(key_bits(leaf))
-        for path, leaf in leaves
-    }
+    return [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
 
 
-def key_bits(leaf):
+def is_key(leaf: Any) -> bool:
+    """Whether an array, or what stands for its shape and type, is of random keys."""
+    return jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
+
+
+def key_bits(leaf: Any) -> Any:
     """A random key as its integers; any other array as it is."""
-    is_key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return jax.random.key_data(leaf) if is_key else leaf
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
 def tree_sha256(tree: PyTree) -> str:

@@ -1,0 +1,298 @@
+"""A run directory: what was asked for, what was measured, and what made it.
+
+::
+
+    runs/mnist_cnn/2025-01-31_18-00-00/
+        config.json    the resolved config; give it back with --config
+        metrics.csv    a row for each epoch
+        summary.json   the results, and the versions, device, commit and command they come from
+        events/        the rows of metrics.csv for TensorBoard
+        figures/
+        checkpoints/
+
+JSON has no infinities and no NaN: a config spells them (``"inf"``), a summary says null.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdl.errors import InputError
+
+CONFIG = "config.json"
+METRICS = "metrics.csv"
+SUMMARY = "summary.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Where a run writes and what it prints: flags of every experiment, and no part of its config.
+
+    An experiment's config derives from it.
+    """
+
+    out: Path | None = None
+    """Run directory; by default a new one, runs/NAME/TIME."""
+    resume: bool = False
+    """Go on with the run in --out from its newest checkpoint, or begin it if there is none."""
+    quiet: bool = False
+    """Print nothing but the result and errors."""
+
+
+class Run:
+    """An open run directory, from `open_run`; a context manager.
+
+    A run that ends in an `InputError` before anything was recorded leaves no directory behind.
+
+    Attributes:
+        directory: of the run.
+        figures: folder for pictures; it exists.
+        checkpoints: folder for checkpoints; it exists.
+    """
+
+    def __init__(self, directory: Path, config: dict[str, Any], *, is_new: bool):
+        self.directory = directory
+        self.figures = directory / "figures"
+        self.checkpoints = directory / "checkpoints"
+        self._config = config
+        self._disposable = is_new
+        self._columns: list[str] | None = None
+        self._events: Any = None  # a tensorboardX.SummaryWriter
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *exception):
+        if self._events is not None:
+            self._events.close()
+        if self._disposable and kind is not None and issubclass(kind, InputError):
+            with contextlib.suppress(OSError):  # a folder that holds something stays
+                self.figures.rmdir()
+                self.checkpoints.rmdir()
+                (self.directory / CONFIG).unlink()
+                self.directory.rmdir()
+
+    def record(self, epoch: int, metrics: Mapping[str, Any]) -> None:
+        """Adds an epoch to ``metrics.csv`` and to TensorBoard's events, and flushes both.
+
+        The first epoch recorded after a resume replaces what was recorded of it and of later ones,
+        so a run that was interrupted has the rows of one that was not. Record an epoch before its
+        checkpoint is saved: a checkpoint then never lacks its row.
+
+        Args:
+            epoch: the number of epochs done.
+            metrics: scalars by name; the first row's names are the columns.
+
+        Raises:
+            ValueError: a name that is no column.
+        """
+        events = self._events or self._begin(epoch)
+        values = jax.device_get(list(metrics.values()))
+        row = {"epoch": epoch, **dict(zip(metrics, values, strict=True))}
+        self._append(row)
+        for name, value in row.items():
+            if name != "epoch":
+                events.add_scalar(name, float(value), epoch)
+        events.flush()
+
+    def write_summary(self, results: Mapping[str, Any]) -> None:
+        """Writes ``summary.json`` in one atomic move: ``results``, then what made them.
+
+        Every experiment that can names ``test_accuracy``, ``test_loss``, ``epochs``,
+        ``params_sha256`` (`jaxdl.digest.tree_sha256`), ``seconds_compiling`` and
+        ``seconds_running``. Arrays become lists.
+        """
+        summary = _plain({**results, **provenance()}, non_finite=lambda value: None)
+        _write_json(self.directory / SUMMARY, summary)
+        self._disposable = False
+
+    def _begin(self, epoch: int) -> Any:
+        """Forgets what was recorded from ``epoch`` on; opens TensorBoard's events from there."""
+        from tensorboardX import SummaryWriter
+
+        self._disposable = False
+        # Again, since a resumed run may differ in what its checkpoint does not hold it to.
+        _write_json(self.directory / CONFIG, self._config)
+        self._events = SummaryWriter(
+            str(self.directory / "events"),
+            purge_step=epoch,
+            filename_suffix=f".from-{epoch}",  # two parts of a run may begin in one second
+        )
+        path = self.directory / METRICS
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        kept = [line for line in lines[1:] if _is_row_before(epoch, line)]
+        _write(path, "".join(lines[:1] + kept) if kept else "")
+        self._columns = next(csv.reader(lines[:1])) if kept else None
+        return self._events
+
+    def _append(self, row: dict[str, Any]) -> None:
+        with open(self.directory / METRICS, "a", newline="") as file:
+            writer = csv.DictWriter(file, self._columns or list(row), lineterminator="\n")
+            if self._columns is None:
+                self._columns = list(row)
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def open_run(name: str, config: RunOptions) -> Run:
+    """Makes the directory of a run, or opens the one to go on with; writes its config.
+
+    Call it before anything compiles.
+
+    Args:
+        name: of the experiment, for the default directory.
+        config: the experiment's whole config.
+
+    Raises:
+        InputError: the directory holds a run or other files, ``--resume`` lacks ``--out``, or
+            the directory cannot be written.
+    """
+    if config.resume and config.out is None:
+        raise InputError("--resume needs --out DIR, the directory of the run to go on with")
+    try:
+        directory = _new_directory(Path("runs") / name) if config.out is None else config.out
+        directory.mkdir(parents=True, exist_ok=True)
+        is_new = all(path.name.startswith(".") for path in directory.iterdir())
+        is_run = (directory / CONFIG).exists()
+        if is_run and not config.resume:
+            raise InputError(
+                f"{directory} holds a run; --resume goes on with it, another --out begins anew"
+            )
+        if not is_run and not is_new:
+            raise InputError(f"{directory} holds files that are no run; choose another --out")
+        run = Run(directory, resolved_config(config), is_new=is_new)
+        run.figures.mkdir(exist_ok=True)
+        run.checkpoints.mkdir(exist_ok=True)
+        if is_new:
+            _write_json(directory / CONFIG, run._config)
+        else:
+            _check_writable(directory)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {error.filename or config.out}: {error.strerror}; "
+            "choose another --out"
+        ) from error
+    return run
+
+
+def resolved_config(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values, nested dataclasses as objects; `RunOptions` left out.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Config(RunOptions):
+    ...     sizes: tuple[int, ...] = (300, 100)
+    ...     max_norm: float = math.inf
+    >>> resolved_config(Config(quiet=True))
+    {'sizes': [300, 100], 'max_norm': 'inf'}
+    """
+    options = {field.name for field in dataclasses.fields(RunOptions)}
+    values = _plain(config, non_finite=str)
+    return {name: value for name, value in values.items() if name not in options}
+
+
+def provenance() -> dict[str, Any]:
+    """Where results come from: command, time, device, versions, git commit."""
+    device = jax.devices()[0]
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "command": shlex.join(sys.orig_argv),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "device": device.device_kind,
+        "platform": device.platform,
+        "device_count": jax.device_count(),
+        "cpu_count": os.cpu_count(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _PACKAGES},
+        },
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changes": None if changes is None else bool(changes),
+    }
+
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "jaxdl")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of the checkout that this package lies in; None where it lies in none."""
+    checkout = Path(__file__).resolve().parents[1]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(checkout), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _new_directory(parent: Path) -> Path:
+    """Makes ``parent/TIME``, or ``parent/TIME-2`` where another run began in the same second."""
+    parent.mkdir(parents=True, exist_ok=True)
+    now = time.strftime("%Y-%m-%d_%H-%M-%S")
+    number = 1
+    while True:
+        directory = parent / (now if number == 1 else f"{now}-{number}")
+        try:
+            directory.mkdir()
+            return directory
+        except FileExistsError:
+            number += 1
+
+
+def _check_writable(directory: Path) -> None:
+    probe = directory / f".write-test-{os.getpid()}"
+    probe.touch()
+    probe.unlink()
+
+
+def _is_row_before(epoch: int, line: str) -> bool:
+    # A kill in the middle of a write leaves a line without an end.
+    return line.endswith("\n") and int(line.split(",", 1)[0]) < epoch
+
+
+def _plain(value: Any, non_finite: Callable[[float], Any]) -> Any:
+    """JSON's own types, ``non_finite`` saying what stands for an infinity or NaN."""
+    if dataclasses.is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        value = np.asarray(value).tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item, non_finite) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, non_finite) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return non_finite(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _write_json(path: Path, value: Any) -> None:
+    _write(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text)
+    os.replace(temporary, path)
