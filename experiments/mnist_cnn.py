@@ -1,0 +1,205 @@
+"""The classic MNIST network, trained by the classic recipe, or as well as it can be.
+
+Claim: a small convolutional network reads handwritten digits better than 99 times in 100.
+
+    python -m experiments.mnist_cnn                                        5,000 digits, no download
+    python -m experiments.mnist_cnn --dataset mnist --raw-dir DIR --seeds 5
+    python -m experiments.mnist_cnn --dataset mnist --raw-dir DIR --seeds 5 --recipe strong
+
+Expected test accuracy, and where the expectation is from, by data set and recipe:
+
+    mnist_5k seed, 12 epochs   96.9 to 97.3 %
+    mnist    seed, 2 epochs    98.8 % (Keras on the same work 98.81 and 98.85)
+    mnist    seed, 12 epochs   99.3 % (Keras on the same work 99.23 and 99.35; its example's
+                               documentation claimed 99.25)
+    mnist    strong            99.65 %
+
+The network is convolutions of 6, 16 and 120 filters of 5x5, each with ReLU, max-pooling after the
+first two, dropout 0.25, dense 84, dropout 0.5, dense 10: 545,546 parameters. The recipe `seed` is
+Adadelta as Keras had it (learning rate 1, rho 0.95, epsilon 1e-7), batch 128, pixels over 255.
+The recipe `strong` keeps the network and adds small affine and elastic moves of the images (Simard,
+Steinkraus and Platt 2003), Adam with a one-cycle learning rate and a moving average of the
+parameters. Its numbers were chosen on a validation split (`--validation-fraction`).
+"""
+
+import dataclasses
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from jaxdl import checkpoint, cli, data, losses, models, optim, sessions, train
+from jaxdl.data.augment import Moves, random_moves
+from jaxdl.digest import tree_sha256
+from jaxdl.errors import InputError
+from jaxdl.gradients import mean_gradient
+from jaxdl.optim import ClipConfig, OptimizerConfig, ScheduleConfig
+from jaxdl.runs import Run, RunOptions, open_run, resolved_config
+from jaxdl.statistics import mean_and_interval
+from jaxdl.types import Examples, Variables, as_pytree
+
+
+@dataclass(frozen=True)
+class Config(RunOptions):
+    """What can be set; the defaults are the recipe's."""
+
+    recipe: Literal["seed", "strong"] = "seed"
+    """Which defaults to start from: the classic recipe, or the best we know for this network."""
+    dataset: str = "mnist_5k"
+    """mnist_5k (needs no download), mnist or fashion_mnist."""
+    data_dir: Path | None = None
+    """Folder of data sets prepared by TFDS; mnist is downloaded to it if it is not there."""
+    raw_dir: Path | None = None
+    """Folder that holds the data set's original .gz files."""
+    epochs: int = 12
+    """Passes over the training examples."""
+    batch_size: int = 128
+    """Examples in a step, over all devices."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    dropout: tuple[float, float] = (0.25, 0.5)
+    """Dropout rates after the last convolution and after the dense layer."""
+    label_smoothing: float = 0.0
+    """Share of each label that is spread over all classes."""
+    l2: float = 0.0
+    """Strength of an L2 penalty in the loss: this times the sum of the squared weights."""
+    moves: Moves = field(default_factory=Moves)
+    validation_fraction: float = 0.0
+    """Share of the training examples to hold out; the parameters of its lowest loss are kept."""
+    patience: int | None = None
+    """Stop after so many epochs without a lower validation loss."""
+    seed: int = 0
+    """Of parameters, order and draws."""
+    seeds: int = 1
+    """Train so many seeds side by side, from --seed on, and report mean and 95% interval."""
+    devices: int = 1
+    """Split each batch over so many devices; on a CPU, cores become devices."""
+    checkpoint_steps: int | None = None
+    """Save a checkpoint every so many steps; by default at the end of each epoch."""
+
+
+RECIPES = {
+    "seed": Config(),
+    "strong": Config(
+        recipe="strong",
+        epochs=30,
+        optimizer=OptimizerConfig(
+            name="adam",
+            learning_rate=2e-3,
+            schedule=ScheduleConfig(name="one_cycle"),
+            clip=ClipConfig(),
+            average=0.999,
+        ),
+        moves=Moves(rotation=0.17, scale=0.12, shear=0.15, shift=1.5, elastic=0.8),
+    ),
+}
+
+
+def run(config: Config) -> None:
+    """Trains, tests, draws, and says what came out."""
+    check(config)
+    mesh = cli.use_devices(config.devices) if config.devices > 1 else None
+    dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
+    with open_run("mnist_cnn", config) as directory:
+        trained, loss_fn = fit(config, dataset, directory, mesh)
+        params, model_state = train.final_params(trained.state)
+        results = test(loss_fn, params, model_state, dataset.test)
+        first = first_seed(config, Variables(params, model_state))
+        checkpoint.save(directory.model, 0, first, config={}, notes={})
+        draw(config, dataset, trained.epochs, first, directory)
+        directory.write_summary(
+            {
+                **{f"test_{name}": mean_and_interval(v)[0] for name, v in results.items()},
+                **{f"test_{name}_interval": mean_and_interval(v)[1] for name, v in results.items()},
+                **{f"test_{name}_of_seeds": v for name, v in results.items()},
+                "epochs": len(trained.epochs["loss"].T),
+                "params_sha256": tree_sha256(params),
+                "dataset_sha256": dataset.sha256,
+                "seconds_compiling": trained.seconds_compiling,
+                "seconds_running": trained.seconds_running,
+            }
+        )
+        report(config, results, trained, directory)
+
+
+def fit(config: Config, dataset: data.Dataset, directory: Run, mesh):
+    """Puts the pieces together: model, loss, gradient, optimizer, update; then trains."""
+    examples, evaluations = dataset.train, {"test": dataset.test}
+    if config.validation_fraction:
+        examples, held_out = data.split_validation(dataset.train, config.validation_fraction)
+        evaluations["validation"] = held_out
+    steps = config.epochs * train.steps_per_epoch(len(examples.targets), config.batch_size)
+
+    model = build_model(config, len(dataset.classes))
+    loss_fn = losses.classification_loss(model, config.label_smoothing)
+    if config.moves != Moves():
+        loss_fn = losses.with_augmentation(loss_fn, Partial(random_moves, config.moves))
+    if config.l2:
+        loss_fn = losses.with_penalty(loss_fn, Partial(losses.l2, strength=config.l2))
+    optimizer = optim.make_optimizer(config.optimizer, steps)
+    update = train.make_update(mean_gradient(loss_fn), optimizer)
+
+    def init(key):
+        return train.init_state(key, model, optimizer, examples.inputs[:1])
+
+    seeds = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
+    state = jax.jit(jax.vmap(init))(seeds) if config.seeds > 1 else jax.jit(init)(seeds[0])
+    trained = sessions.train_in_run(
+        directory,
+        update,
+        state,
+        examples,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        loss_fn=loss_fn,
+        evaluations=evaluations,
+        config=resolved_config(config),
+        resume=config.resume,
+        quiet=config.quiet,
+        patience=config.patience,
+        mesh=mesh,
+        checkpoint_steps=config.checkpoint_steps,
+    )
+    return trained, loss_fn
+
+
+def build_model(config: Config, classes: int = 10):
+    """The network; its dropout rates are numbers, so another rate is no other program."""
+    return models.lenet(classes, config.dropout)
+
+
+def test(config: Config, loss_fn, params, model_state, examples: Examples) -> dict[str, list]:
+    """Loss and accuracy of each seed on the test examples."""
+
+    def evaluate(params, model_state):
+        return train.evaluate(loss_fn, params, model_state, examples)
+
+    evaluate = jax.vmap(evaluate) if config.seeds > 1 else evaluate
+    seen = evaluate(params, model_state)
+    return {name: np.atleast_1d(value).tolist() for name, value in seen.items()}
+
+
+def first_seed(config: Config, variables: Variables) -> Variables:
+    """The variables to keep for predictions and figures."""
+    return jax.tree.map(lambda leaf: leaf[0], variables) if config.seeds > 1 else variables
+
+
+def report(config: Config, results: dict[str, list], trained: sessions.Trained, run: Run) -> None:
+    """Prints the result in two lines."""
+    mean, interval = mean_and_interval(results["accuracy"])
+    spread = f" ± {interval:.2%} (95 %, {config.seeds} seeds)" if config.seeds > 1 else ""
+    print(
+        f"test accuracy {mean:.2%}{spread} after {trained.epochs['loss'].shape[-1]} epochs, "
+        f"{trained.seconds_running:.0f} s and {trained.seconds_compiling:.0f} s to compile"
+    )
+    if (failed := trained.state.failed_step).min() < train.NEVER:
+        print(f"stopped: the loss was not finite at step {failed.min()}")
+    print(f"figures, metrics and checkpoints are in {run.directory}")
+
+
+if __name__ == "__main__":
+    cli.main(run, Config, recipes=RECIPES)
