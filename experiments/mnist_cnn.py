@@ -22,8 +22,6 @@ Steinkraus and Platt 2003), Adam with a one-cycle learning rate and a moving ave
 parameters. Its numbers were chosen on a validation split (`--validation-fraction`).
 """
 
-import dataclasses
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,17 +29,18 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jaxdl import checkpoint, cli, data, losses, models, optim, sessions, train
+from jaxdl import checkpoint, cli, data, losses, models, optim, plots, sessions, train
 from jaxdl.data.augment import Moves, random_moves
 from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
 from jaxdl.gradients import mean_gradient
-from jaxdl.optim import ClipConfig, OptimizerConfig, ScheduleConfig
+from jaxdl.optim import OptimizerConfig, ScheduleConfig
 from jaxdl.runs import Run, RunOptions, open_run, resolved_config
 from jaxdl.statistics import mean_and_interval
-from jaxdl.types import Examples, Variables, as_pytree
+from jaxdl.types import Examples, LossFn, Model, Variables
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Config(RunOptions):
     batch_size: int = 128
     """Examples in a step, over all devices."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How the parameters move; by default Adadelta as Keras had it."""
     dropout: tuple[float, float] = (0.25, 0.5)
     """Dropout rates after the last convolution and after the dense layer."""
     label_smoothing: float = 0.0
@@ -68,6 +68,7 @@ class Config(RunOptions):
     l2: float = 0.0
     """Strength of an L2 penalty in the loss: this times the sum of the squared weights."""
     moves: Moves = field(default_factory=Moves)
+    """How far training images move at random, each time they are seen."""
     validation_fraction: float = 0.0
     """Share of the training examples to hold out; the parameters of its lowest loss are kept."""
     patience: int | None = None
@@ -91,7 +92,6 @@ RECIPES = {
             name="adam",
             learning_rate=2e-3,
             schedule=ScheduleConfig(name="one_cycle"),
-            clip=ClipConfig(),
             average=0.999,
         ),
         moves=Moves(rotation=0.17, scale=0.12, shear=0.15, shift=1.5, elastic=0.8),
@@ -107,26 +107,40 @@ def run(config: Config) -> None:
     with open_run("mnist_cnn", config) as directory:
         trained, loss_fn = fit(config, dataset, directory, mesh)
         params, model_state = train.final_params(trained.state)
-        results = test(loss_fn, params, model_state, dataset.test)
+        results = test(config, loss_fn, params, model_state, dataset.test)
         first = first_seed(config, Variables(params, model_state))
-        checkpoint.save(directory.model, 0, first, config={}, notes={})
-        draw(config, dataset, trained.epochs, first, directory)
-        directory.write_summary(
-            {
-                **{f"test_{name}": mean_and_interval(v)[0] for name, v in results.items()},
-                **{f"test_{name}_interval": mean_and_interval(v)[1] for name, v in results.items()},
-                **{f"test_{name}_of_seeds": v for name, v in results.items()},
-                "epochs": len(trained.epochs["loss"].T),
-                "params_sha256": tree_sha256(params),
-                "dataset_sha256": dataset.sha256,
-                "seconds_compiling": trained.seconds_compiling,
-                "seconds_running": trained.seconds_running,
-            }
-        )
-        report(config, results, trained, directory)
+        checkpoint.save(directory.directory / "model", 0, first, config={}, notes={})
+        draw(build_model(config), first, dataset, trained.epochs, directory.figures)
+        directory.write_summary(summary(results, params, dataset, trained))
+        report(results, trained, directory)
 
 
-def fit(config: Config, dataset: data.Dataset, directory: Run, mesh):
+def check(config: Config) -> None:
+    """Checks what a user gave, before anything is loaded or compiled."""
+    for name in ("epochs", "seeds", "devices", "batch_size", "patience", "checkpoint_steps"):
+        value = getattr(config, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} {value}: give 1 or more")
+    shares = {
+        "--dropout": config.dropout,
+        "--label-smoothing": (config.label_smoothing,),
+        "--validation-fraction": (config.validation_fraction,),
+    }
+    for flag, values in shares.items():
+        if not all(0 <= value < 1 for value in values):
+            raise InputError(f"{flag} {' '.join(map(str, values))}: give 0 to below 1")
+    if config.patience is not None and not config.validation_fraction:
+        raise InputError("--patience needs --validation-fraction, 0.1 say")
+    amounts = {"l2": config.l2, **{f"moves.{k}": v for k, v in vars(config.moves).items()}}
+    for name, value in amounts.items():
+        if not (np.isfinite(value) and value >= 0):
+            raise InputError(f"--{name} {value}: give a finite number, 0 or more")
+    optim.check(config.optimizer)
+
+
+def fit(
+    config: Config, dataset: data.Dataset, directory: Run, mesh: Mesh | None
+) -> tuple[sessions.Trained, LossFn]:
     """Puts the pieces together: model, loss, gradient, optimizer, update; then trains."""
     examples, evaluations = dataset.train, {"test": dataset.test}
     if config.validation_fraction:
@@ -134,7 +148,7 @@ def fit(config: Config, dataset: data.Dataset, directory: Run, mesh):
         evaluations["validation"] = held_out
     steps = config.epochs * train.steps_per_epoch(len(examples.targets), config.batch_size)
 
-    model = build_model(config, len(dataset.classes))
+    model = build_model(config)
     loss_fn = losses.classification_loss(model, config.label_smoothing)
     if config.moves != Moves():
         loss_fn = losses.with_augmentation(loss_fn, Partial(random_moves, config.moves))
@@ -167,9 +181,9 @@ def fit(config: Config, dataset: data.Dataset, directory: Run, mesh):
     return trained, loss_fn
 
 
-def build_model(config: Config, classes: int = 10):
+def build_model(config: Config) -> Model:
     """The network; its dropout rates are numbers, so another rate is no other program."""
-    return models.lenet(classes, config.dropout)
+    return models.lenet(dropout_rates=config.dropout)
 
 
 def test(config: Config, loss_fn, params, model_state, examples: Examples) -> dict[str, list]:
@@ -188,17 +202,75 @@ def first_seed(config: Config, variables: Variables) -> Variables:
     return jax.tree.map(lambda leaf: leaf[0], variables) if config.seeds > 1 else variables
 
 
-def report(config: Config, results: dict[str, list], trained: sessions.Trained, run: Run) -> None:
-    """Prints the result in two lines."""
-    mean, interval = mean_and_interval(results["accuracy"])
-    spread = f" ± {interval:.2%} (95 %, {config.seeds} seeds)" if config.seeds > 1 else ""
+def summary(
+    results: dict[str, list], params: Any, dataset: data.Dataset, trained: sessions.Trained
+) -> dict[str, Any]:
+    """What ``summary.json`` holds besides where it comes from."""
+    means = {f"test_{name}": mean_and_interval(seeds) for name, seeds in results.items()}
+    failed = int(trained.state.failed_step.min())
+    return {
+        **{name: mean for name, (mean, _) in means.items()},
+        **{f"{name}_interval": half_width for name, (_, half_width) in means.items()},
+        **{f"test_{name}_of_seeds": seeds for name, seeds in results.items()},
+        "epochs": trained.epochs["loss"].shape[-1],
+        "failed_step": None if failed == train.NEVER else failed,
+        "params_sha256": tree_sha256(params),
+        "dataset_sha256": dataset.sha256,
+        "seconds_compiling": trained.seconds_compiling,
+        "seconds_running": trained.seconds_running,
+    }
+
+
+def report(results: dict[str, list], trained: sessions.Trained, run: Run) -> None:
+    """Prints the result in a few lines."""
+    mean, half_width = mean_and_interval(results["accuracy"])
+    seeds = len(results["accuracy"])
+    spread = f" ± {half_width:.2%} (95 % interval, {seeds} seeds)" if seeds > 1 else ""
     print(
-        f"test accuracy {mean:.2%}{spread} after {trained.epochs['loss'].shape[-1]} epochs, "
-        f"{trained.seconds_running:.0f} s and {trained.seconds_compiling:.0f} s to compile"
+        f"test accuracy {mean:.2%}{spread} after {trained.epochs['loss'].shape[-1]} epochs; "
+        f"{trained.seconds_compiling:.0f} s to compile, {trained.seconds_running:.0f} s to run"
     )
-    if (failed := trained.state.failed_step).min() < train.NEVER:
-        print(f"stopped: the loss was not finite at step {failed.min()}")
+    if (failed := int(trained.state.failed_step.min())) != train.NEVER:
+        print(f"stopped early: loss or gradient were not finite at step {failed}")
     print(f"figures, metrics and checkpoints are in {run.directory}")
+
+
+def draw(
+    model: Model,
+    variables: Variables,
+    dataset: data.Dataset,
+    epochs: dict[str, np.ndarray],
+    folder: Path,
+) -> None:
+    """Draws what was learned, on the test examples."""
+    images, truths = (np.asarray(a) for a in dataset.test)
+    probabilities = predict(model, variables, dataset.test)
+    predictions = probabilities.argmax(axis=-1)
+    first_kernel = variables.params["conv1"]["kernel"]
+    maps = models.lenet_feature_maps(variables.params, dataset.test.inputs[:1])
+    figures = {
+        "learning_curves": plots.learning_curves(epochs),
+        "digits": plots.digit_grid(images, predictions, truths, dataset.classes),
+        "worst_mistakes": plots.worst_mistakes(images, probabilities, truths, dataset.classes),
+        "confusion": plots.confusion_matrix(truths, predictions, dataset.classes),
+        "filters": plots.filters(np.asarray(first_kernel)),
+        "feature_maps": plots.feature_maps(
+            [(name, np.asarray(layer[0])) for name, layer in maps.items()], images[0]
+        ),
+    }
+    for name, figure in figures.items():
+        plots.save(figure, folder / f"{name}.png")
+
+
+def predict(model: Model, variables: Variables, examples: Examples) -> np.ndarray:
+    """The probabilities of each class, ``(examples, classes)``."""
+
+    @jax.jit
+    def probabilities(images):
+        return jax.nn.softmax(model.apply(*variables, images, None)[0])
+
+    parts = np.array_split(np.asarray(examples.inputs), 10)
+    return np.concatenate([probabilities(part) for part in parts])
 
 
 if __name__ == "__main__":

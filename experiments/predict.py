@@ -56,7 +56,7 @@ def load_network(directory: Path):
     """
     settings = cli.load_config(mnist_cnn.Config, directory)
     classes = find_source(settings.dataset).classes
-    model = mnist_cnn.build_model(settings, len(classes))
+    model = mnist_cnn.build_model(settings)
     like = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     restored = checkpoint.restore_newest(directory / "model", like, config={})
     if restored is None:

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -28,7 +29,7 @@ def with_names(tree: PyTree) -> list[tuple[str, Any]]:
 
 def is_key(leaf: Any) -> bool:
     """Whether an array, or what stands for its shape and type, is of random keys."""
-    return jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
+    return jnp.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
 
 
 def key_bits(leaf: Any) -> Any:

@@ -1,7 +1,8 @@
 """Many devices as one argument: a mesh with a ``data`` axis over which each batch is split.
 
-Functions that combine examples (a mean gradient, batch statistics, a metric) call `sum_over_devices`;
-it is the identity where the program is not split, so the same function serves a notebook and a mesh.
+Functions that combine examples (a mean gradient, batch statistics, a metric) call
+`sum_over_devices`. It is the identity where the program is not split, so the same function serves a
+notebook and a mesh.
 """
 
 from typing import TypeVar

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array
 
 from jaxdl import checkpoint, train
 from jaxdl.progress import Progress
@@ -62,12 +61,18 @@ def train_in_run(
 
     Args:
         run: the open run directory.
-        update, state, examples, epochs, batch_size, loss_fn, evaluations, patience, mesh: see
-            `jaxdl.train.fit`; the state may have a leading axis of seeds, and a row is then of
-            their means.
+        update: as for `jaxdl.train.fit`, like those that say no more here.
+        state: may have a leading axis of seeds; a row is then of their means.
+        examples: to train on.
+        epochs: of the whole run.
+        batch_size: of a step.
+        loss_fn: for the evaluations.
+        evaluations: examples to evaluate at each epoch's end, by name.
         config: what must be equal for a checkpoint to be gone on with.
         resume: go on from the newest checkpoint that is whole, or begin if there is none.
         quiet: show no progress.
+        patience: epochs without a lower validation loss.
+        mesh: devices.
         checkpoint_steps: save at least so often.
 
     Raises:
@@ -131,7 +136,7 @@ def _progress(segment: train.Segment, steps: int) -> tuple[float, dict[str, floa
     return float(segment.state.train.step.max()) / steps, shown
 
 
-def _mean_of_finite(values: Array) -> float:
+def _mean_of_finite(values: Any) -> float:
     """The mean over steps and seeds, but for those that stopped."""
     values = np.asarray(values)
     values = values[np.isfinite(values)]

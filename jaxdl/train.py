@@ -98,6 +98,17 @@ class Segment(NamedTuple):
     epoch: Metrics | None
 
 
+class _Program(NamedTuple):
+    """The arguments of a run's compiled program."""
+
+    update: Update
+    loss_fn: LossFn | None
+    state: FitState
+    examples: Examples
+    evaluations: dict[str, Examples]
+    patience: Int[Array, ""]
+
+
 class Plan(NamedTuple):
     """The static shape of a run; hashable, so it may be a static argument of a jitted program."""
 
@@ -236,10 +247,10 @@ def fit(
         InputError: a batch size or a number of epochs that cannot be; evaluations or patience
             without what they need.
     """
-    plan, run = _prepare(
+    plan, program = _prepare(
         update, state, examples, epochs, batch_size, loss_fn, evaluations, patience, mesh, 1
     )
-    return _fit(*run, plan=plan, epochs=epochs, mesh=mesh)
+    return _fit(*program, plan=plan, epochs=epochs, mesh=mesh)
 
 
 def fit_in_segments(
@@ -266,29 +277,24 @@ def fit_in_segments(
     (``jax.vmap(init_state, in_axes=(0, None, None, None))`` over keys makes one); all that is
     yielded has that axis too.
     """
-    plan, (update, loss_fn, state, examples, evaluated, patience_left) = _prepare(
-        update,
-        state,
-        examples,
-        epochs,
-        batch_size,
-        loss_fn,
-        evaluations,
-        patience,
-        mesh,
+    # fmt: off
+    plan, program = _prepare(
+        update, state, examples, epochs, batch_size, loss_fn, evaluations, patience, mesh,
         segments_per_epoch,
     )
-    step = int(state.train.step.max())
-    while step < epochs * plan.steps_per_epoch and not state.stopped.all():
+    # fmt: on
+    update, loss_fn, fitted, examples, evaluated, patience_limit = program
+    step = int(fitted.train.step.max())
+    while step < epochs * plan.steps_per_epoch and not fitted.stopped.all():
         epoch_end = (step // plan.steps_per_epoch + 1) * plan.steps_per_epoch
         step = min(step + plan.steps_per_segment, epoch_end)
-        state, steps = _fit_segment(update, state, examples, plan=plan, mesh=mesh)
+        fitted, steps = _fit_segment(update, fitted, examples, plan=plan, mesh=mesh)
         epoch = None
-        if step == epoch_end or state.stopped.all():
-            state, epoch = _fit_end_of_epoch(
-                loss_fn, state, evaluated, patience_left, plan=plan, mesh=mesh
+        if step == epoch_end or fitted.stopped.all():
+            fitted, epoch = _fit_end_of_epoch(
+                loss_fn, fitted, evaluated, patience_limit, plan=plan, mesh=mesh
             )
-        yield Segment(state, steps, epoch)
+        yield Segment(fitted, steps, epoch)
 
 
 def begin(
@@ -524,7 +530,7 @@ def _take(examples: Examples, row: Int[Array, " batch"]) -> Batch:
 
 def _prepare(
     update, state, examples, epochs, batch_size, loss_fn, evaluations, patience, mesh, segments
-) -> tuple[Plan, tuple]:
+) -> tuple[Plan, _Program]:
     """Checks the arguments of a run and brings them into the form of its compiled program."""
     count = examples.targets.shape[0]
     if not 1 <= batch_size <= count:
@@ -538,18 +544,13 @@ def _prepare(
     steps = steps_per_epoch(count, batch_size)
     plan = Plan(batch_size, steps, -(-steps // max(1, min(segments, steps))))
     evaluated = dict(evaluations or {})
-    update, loss_fn = as_pytree(update), as_pytree(loss_fn)
     if not isinstance(state, FitState):
         state = begin(update, state, examples, batch_size, keep_best=VALIDATION in evaluated)
-    run = (
-        update,
-        loss_fn,
-        state,
-        examples,
-        evaluated,
-        jnp.int32(NEVER if patience is None else patience),
-    )
-    return plan, run if mesh is None else jax.device_put(run, NamedSharding(mesh, PartitionSpec()))
+    patience = jnp.int32(NEVER if patience is None else patience)
+    program = _Program(as_pytree(update), as_pytree(loss_fn), state, examples, evaluated, patience)
+    if mesh is not None:
+        program = jax.device_put(program, NamedSharding(mesh, PartitionSpec()))
+    return plan, program
 
 
 def _select(chosen: Bool[Array, ""], new: Any, old: Any) -> Any:

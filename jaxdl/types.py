@@ -23,7 +23,7 @@ Metrics = dict[str, Array]
 
 
 class Examples(NamedTuple):
-    """Examples on the device: ``inputs`` ``(n, ...)`` (images as uint8) and ``targets`` ``(n, ...)``."""
+    """Inputs ``(n, ...)``, images as uint8, and targets ``(n, ...)``, on the device."""
 
     inputs: Array
     targets: Array

@@ -3,19 +3,16 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("JAX_PLATFORMS", "")
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("jaxdl", "beartype.beartype")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# XLA reads its flags when the first computation runs.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
-
-from jaxtyping import install_import_hook  # noqa: E402
-
-install_import_hook("jaxdl", "beartype.beartype")
-
-import jax  # noqa: E402
-import pytest  # noqa: E402
-
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -1,8 +1,7 @@
 """One training step of the seed CNN, dropout and Adadelta included: ours against PyTorch's.
 
-    python -m experiments.benchmarks.mnist_cnn                            needs `pip install .[bench]`
-    python -m experiments.benchmarks.mnist_cnn --peer-python OTHER/bin/python
-                                            PyTorch from an environment of its own
+    python -m experiments.benchmarks.mnist_cnn                       after pip install -e '.[bench]'
+    python -m experiments.benchmarks.mnist_cnn --peer-python OTHER/bin/python     PyTorch elsewhere
 
 Both train the same network on the same number of random images of 28x28, batch 128, float32, on
 the same number of threads, each in a process of its own. The two take turns, one block of steps
@@ -113,7 +112,9 @@ def spread(times: list[float]) -> dict[str, float]:
 
 def as_text(summary: dict) -> str:
     """The comparison as a table."""
-    lines = ["            ms/step (min to max)     first step   peak memory   parameters   last loss"]
+    lines = [
+        "            ms/step (min to max)     first step   peak memory   parameters   last loss"
+    ]
     for name, row in summary["results"].items():
         lines.append(
             f"{name:10} {row['median_ms']:6.1f} ({row['min_ms']:.1f} to {row['max_ms']:.1f})"

@@ -1,0 +1,26 @@
+"""Optimizers: a configuration that is a pytree of numbers, and the Optax chain it describes.
+
+A run needs ``make_optimizer(OptimizerConfig(...))``. The pieces it is made of, `clip_gradients` and
+`average_parameters`, are Optax transformations for a chain of one's own; `telemetry` and
+`averaged_params` find their states in any chain.
+"""
+
+from jaxdl.optim.averaging import average_parameters, averaged_params
+from jaxdl.optim.chain import make_optimizer, telemetry
+from jaxdl.optim.clipping import ClipConfig, clip_gradients
+from jaxdl.optim.config import OptimizerConfig, check
+from jaxdl.optim.fields import config_from_dict
+from jaxdl.optim.schedules import ScheduleConfig
+
+__all__ = [
+    "ClipConfig",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "average_parameters",
+    "averaged_params",
+    "check",
+    "clip_gradients",
+    "config_from_dict",
+    "make_optimizer",
+    "telemetry",
+]
