@@ -43,7 +43,7 @@ def run(config: Config) -> None:
     for path, digit in zip(config.images, digits, strict=True):
         probabilities = predict(digit)
         best = int(np.argmax(probabilities))
-        picture = folder / f"{path.stem}.png"
+        picture = folder / f"{path.name}.png"
         plots.save(plots.probability_bars(digit, probabilities, classes), picture)
         print(f"{path}: {classes[best]} ({probabilities[best]:.1%}), see {picture}")
 

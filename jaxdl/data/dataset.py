@@ -1,0 +1,126 @@
+"""A data set on the device, and how a validation split is drawn from its training examples."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Int, Int32, UInt8
+
+from jaxdl.data.sources import Source
+from jaxdl.errors import InputError
+from jaxdl.types import Examples
+
+
+class Splits(NamedTuple):
+    """A data set on the host: images as published, targets from 0."""
+
+    train_inputs: UInt8[np.ndarray, "train height width 1"]
+    train_targets: Int32[np.ndarray, " train"]
+    test_inputs: UInt8[np.ndarray, "test height width 1"]
+    test_targets: Int32[np.ndarray, " test"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set on the device.
+
+    Images stay uint8 ``(n, 28, 28, 1)``, a quarter of the memory of floats; the program scales
+    them (`jaxdl.pixels.scale_pixels`). Targets are int32 ``(n,)``.
+
+    Attributes:
+        name: as `jaxdl.data.load` takes it.
+        train: the examples to train on.
+        test: the examples to test on, once.
+        classes: the name of each target.
+        source: who made it, and where it is from.
+        licence: under which it is given.
+        sha256: of the arrays' contents, the same by whatever way they were read.
+    """
+
+    name: str
+    train: Examples
+    test: Examples
+    classes: tuple[str, ...]
+    source: str
+    licence: str
+    sha256: str
+
+
+def put_on_device(source: Source, splits: Splits) -> Dataset:
+    """The data set ``source``, its arrays on the default device."""
+    return Dataset(
+        name=source.name,
+        train=Examples(jnp.asarray(splits.train_inputs), jnp.asarray(splits.train_targets)),
+        test=Examples(jnp.asarray(splits.test_inputs), jnp.asarray(splits.test_targets)),
+        classes=source.classes,
+        source=source.source,
+        licence=source.licence,
+        sha256=source.sha256,
+    )
+
+
+def split_validation(
+    examples: Examples, fraction: float, seed: int = 0
+) -> tuple[Examples, Examples]:
+    """Parts ``examples`` into those to train on and those to validate on.
+
+    Of each class, ``fraction`` of the examples (rounded, halves up) is drawn by ``seed``, the same
+    on every machine. Both parts keep the order of ``examples``. Draw from ``dataset.train``.
+
+    Args:
+        examples: with integer targets ``(n,)``.
+        fraction: of the examples that go to the validation split, between 0 and 1.
+        seed: of the draw.
+
+    Returns:
+        The training and the validation examples.
+
+    Raises:
+        InputError: ``fraction`` is not between 0 and 1, or leaves a class without an example in
+            one of the two.
+
+    >>> examples = Examples(jnp.arange(10), jnp.array([0] * 6 + [1] * 4))
+    >>> train, validation = split_validation(examples, 0.5)
+    >>> jnp.bincount(train.targets), jnp.bincount(validation.targets)
+    (Array([3, 2], dtype=int32), Array([3, 2], dtype=int32))
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"validation fraction {fraction}: give one between 0 and 1, 0.1 say")
+    targets = np.asarray(examples.targets)
+    chosen = draw_stratified(targets, fraction, seed)
+    for part in (chosen, ~chosen):
+        missing = np.setdiff1d(targets, targets[part])
+        if missing.size:
+            raise InputError(
+                f"validation fraction {fraction} of {targets.size} examples leaves class "
+                f"{missing[0]} without an example to {'validate' if part is chosen else 'train'} "
+                "on; choose another fraction or more examples"
+            )
+    return _take(examples, ~chosen), _take(examples, chosen)
+
+
+def draw_stratified(
+    targets: Int[np.ndarray, " examples"], fraction: float, seed: int
+) -> Bool[np.ndarray, " examples"]:
+    """Draws ``fraction`` (rounded, halves up) of the examples of each class."""
+    order = shuffled(targets.size, seed)
+    chosen = np.zeros(targets.size, bool)
+    for target in np.unique(targets):
+        members = order[targets[order] == target]
+        chosen[members[: int(fraction * members.size + 0.5)]] = True
+    return chosen
+
+
+def shuffled(count: int, seed: int) -> Int[np.ndarray, " {count}"]:
+    """The integers below ``count`` in an order drawn by ``seed``.
+
+    NumPy keeps the stream of a bit generator from version to version, that of
+    ``Generator.permutation`` it does not (NEP 19): hence the sort.
+    """
+    return np.argsort(np.random.PCG64(seed).random_raw(count), kind="stable")
+
+
+def _take(examples: Examples, chosen: Bool[np.ndarray, " examples"]) -> Examples:
+    indices = np.flatnonzero(chosen)
+    return Examples(examples.inputs[indices], examples.targets[indices])

@@ -1,0 +1,97 @@
+"""The experiment's command line: what it refuses, and what a run of it leaves behind."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from experiments import mnist_cnn
+from jaxdl import cli, data
+
+BAD = [
+    ("--dataset nmist", "nmist", "mnist"),
+    ("--optimizer.name adma", "adma", "adam"),
+    ("--optimiser.name adam", "--optimiser.name", "--optimizer.name"),
+    ("--batch-size 0", "--batch-size 0", "1 or more"),
+    ("--batch-size 5000", "5000", "4000"),
+    ("--epochs -3", "--epochs -3", "1 or more"),
+    ("--epochs many", "--epochs", "many"),
+    ("--optimizer.learning-rate nan", "learning_rate", "finite"),
+    ("--optimizer.learning-rate inf", "learning_rate", "finite"),
+    ("--optimizer.arguments rhoo=0.9", "rhoo", "rho"),
+    ("--dropout 0.5 1.5", "--dropout 0.5 1.5", "below 1"),
+    ("--l2 -1", "l2", "0 or more"),
+    ("--moves.shift nan", "moves.shift", "finite"),
+    ("--patience 3", "--patience", "--validation-fraction"),
+    ("--seeds 0", "--seeds 0", "1 or more"),
+    ("--devices 1000", "1000", "devices"),
+    ("--out /proc/nowhere/run", "/proc/nowhere", "--out"),
+    ("--config nowhere.json", "nowhere.json", "No such file"),
+    ("--recipe weak", "weak", "seed"),
+    ("--dataset mnist --raw-dir nowhere", "nowhere", "train-images"),
+    ("--resume", "--resume", "--out"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
+def test_bad_input(flags, named, way_out, capsys, tmp_path, monkeypatch):
+    """Exit code 2, three lines at most that name the value and the way out; nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(mnist_cnn.run, mnist_cnn.Config, flags.split(), recipes=mnist_cnn.RECIPES)
+    output, errors = capsys.readouterr()
+    assert leaving.value.code == 2
+    assert output == ""
+    assert len(errors.splitlines()) <= 3
+    assert named in errors
+    assert way_out in errors
+    assert not list(tmp_path.rglob("config.json"))
+
+
+def test_a_bad_flag_leaves_no_traceback_and_starts_no_compilation():
+    command = [sys.executable, "-m", "experiments.mnist_cnn", "--epochs", "0"]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert process.stderr == "error: --epochs 0: give 1 or more\n"
+
+
+def small(dataset: data.Dataset) -> data.Dataset:
+    """Its first 256 training and 100 test examples."""
+    import dataclasses
+
+    def first(examples, count):
+        return type(examples)(*(array[:count] for array in examples))
+
+    return dataclasses.replace(
+        dataset, train=first(dataset.train, 256), test=first(dataset.test, 100)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flags", ["", "--seeds 2", "--recipe strong"])
+def test_what_a_run_leaves_behind(flags, tmp_path, monkeypatch, capsys):
+    dataset = small(data.load("mnist_5k"))
+    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
+    out = tmp_path / "run"
+    arguments = f"--epochs 2 --out {out} --quiet {flags}".split()
+    cli.main(mnist_cnn.run, mnist_cnn.Config, arguments, recipes=mnist_cnn.RECIPES)
+    printed, errors = capsys.readouterr()
+    assert errors == ""
+    summary = json.loads((out / "summary.json").read_text())
+    assert f"test accuracy {summary['test_accuracy']:.2%}" in printed
+    assert summary["epochs"] == 2
+    assert len(summary["params_sha256"]) == 64
+    assert (out / "metrics.csv").read_text().count("\n") == 3
+    assert {path.name for path in (out / "figures").iterdir()} == {
+        "learning_curves.png",
+        "digits.png",
+        "worst_mistakes.png",
+        "confusion.png",
+        "filters.png",
+        "feature_maps.png",
+    }
+    again = cli.load_config(mnist_cnn.Config, out)
+    assert again.epochs == 2
+    assert list((out / "events").iterdir())
