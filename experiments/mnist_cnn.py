@@ -42,6 +42,9 @@ from jaxdl.runs import Run, RunOptions, open_run, resolved_config
 from jaxdl.statistics import mean_and_interval
 from jaxdl.types import Examples, LossFn, Model, Variables
 
+SHOWN = 30
+"""Test digits in the figure of predictions."""
+
 
 @dataclass(frozen=True)
 class Config(RunOptions):
@@ -250,7 +253,9 @@ def draw(
     maps = models.lenet_feature_maps(variables.params, dataset.test.inputs[:1])
     figures = {
         "learning_curves": plots.learning_curves(epochs),
-        "digits": plots.digit_grid(images, predictions, truths, dataset.classes),
+        "digits": plots.digit_grid(
+            images[:SHOWN], predictions[:SHOWN], truths[:SHOWN], dataset.classes
+        ),
         "worst_mistakes": plots.worst_mistakes(images, probabilities, truths, dataset.classes),
         "confusion": plots.confusion_matrix(truths, predictions, dataset.classes),
         "filters": plots.filters(np.asarray(first_kernel)),

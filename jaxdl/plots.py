@@ -1,241 +1,329 @@
-"""Figures. Each function returns a matplotlib figure that needs no screen; `save` writes it.
+"""Figures: learning curves, predictions, mistakes, confusion, filters and feature maps.
 
-Colours are those of Okabe and Ito, which colour-blind readers can tell apart; nothing is said by
+Each function takes arrays and returns a `matplotlib.figure.Figure`, which a notebook shows and
+`save` writes. None touches pyplot, so they need no display and leave nothing behind. Colours are
+those of Okabe and Ito (2008), which colour-blind readers tell apart too, and nothing is said by
 colour alone.
 """
 
+import functools
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 import matplotlib
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Array, Float, Integer, Num
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from scipy import stats
 
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+AnyArray = Array | np.ndarray
 
-STYLE: Any = {
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
+_SPLIT_STYLES = {
+    "train": {"color": BLUE, "linestyle": "-", "marker": "o"},
+    "validation": {"color": ORANGE, "linestyle": "--", "marker": "s"},
+    "test": {"color": GREEN, "linestyle": "-.", "marker": "^"},
+}
+_STYLE = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
+    "axes.axisbelow": True,
+    "grid.color": "#DDDDDD",
     "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "image.cmap": "gray",
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4,
+    "image.interpolation": "nearest",
 }
 
-Images = Num[np.ndarray, "count height width 1"]
-Labels = Int[np.ndarray, " count"]
-Probabilities = Float[np.ndarray, "count classes"]
+P = ParamSpec("P")
 
 
-def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    @wraps(draw)
-    def styled(*arguments: Any, **options: Any) -> Figure:
-        with matplotlib.rc_context(STYLE):
-            return draw(*arguments, **options)
+def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Lets ``draw`` work under the one style of all figures."""
+
+    @functools.wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with matplotlib.rc_context(_STYLE):
+            return draw(*args, **kwargs)
 
     return styled
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG of 150 dots an inch, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}")
-    figure.savefig(unfinished, format="png", dpi=150)
-    unfinished.replace(path)
+def save(figure: Figure, path: str | Path) -> None:
+    """Writes ``figure`` to ``path`` as PNG at 150 dots per inch, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        figure.savefig(partial, format="png", dpi=150)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 @_styled
-def learning_curves(epochs: Mapping[str, Float[np.ndarray, "..."]]) -> Figure:
-    """Loss and accuracy against epochs, for training and each evaluation.
+def learning_curves(history: Mapping[str, Num[AnyArray, "*seeds epochs"]]) -> Figure:
+    """Draws loss and accuracy by epoch, of training and of every split that was measured.
 
     Args:
-        epochs: ``loss``, ``accuracy``, ``test_loss`` and so on, ``(epochs,)``, or ``(seeds,
-            epochs)``: then the mean is drawn, and a band from the least to the most.
+        history: One value per epoch or, with a leading axis, per seed and epoch: ``loss`` and
+            ``accuracy`` of training, and with a prefix those of other splits
+            (``validation_loss``, ``test_accuracy``). Accuracies are fractions of 1. Other entries
+            are left out. Of several seeds, the mean is drawn with its 95% interval (Student's t).
     """
-    figure = Figure(figsize=(9, 3.6))
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        scale = 100 if metric == "accuracy" else 1
-        names = [name for name in epochs if name == metric or name.endswith(f"_{metric}")]
-        styles = zip((BLUE, ORANGE, GREEN), ("-o", "--s", ":^"), strict=True)
-        for name, (colour, style) in zip(sorted(names, key=len), styles, strict=False):
-            values = scale * np.atleast_2d(epochs[name])
-            places = 1 + np.arange(values.shape[1])
-            label = name.removesuffix(metric).rstrip("_") or "training"
-            axes.plot(places, values.mean(0), style, color=colour, label=label, markersize=4)
-            if len(values) > 1:
-                axes.fill_between(
-                    places, values.min(0), values.max(0), color=colour, alpha=0.2, linewidth=0
-                )
-        axes.set(xlabel="epoch", ylabel="accuracy (%)" if scale == 100 else "loss (nats)")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+    quantities = [
+        name for name in ("loss", "accuracy") if any(key.endswith(name) for key in history)
+    ]
+    figure = Figure(figsize=(5 * max(len(quantities), 1), 3.8), layout="constrained")
+    for place, quantity in enumerate(quantities, start=1):
+        axes = figure.add_subplot(1, len(quantities), place)
+        for key, values in history.items():
+            if key.endswith(quantity):
+                split = key.removesuffix(quantity).rstrip("_") or "train"
+                _draw_curve(axes, split, np.atleast_2d(np.asarray(values, np.float64)))
+        axes.set(xlabel="epoch", ylabel=quantity)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(True)
         axes.legend()
+        if quantity == "loss":
+            _make_logarithmic(axes)
+        else:
+            axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     return figure
+
+
+def _draw_curve(axes: Axes, split: str, values: Float[np.ndarray, "seeds epochs"]) -> None:
+    seeds, epochs = values.shape
+    epoch = np.arange(1, epochs + 1)
+    mean = values.mean(axis=0)
+    style = dict(_SPLIT_STYLES.get(split, {"color": GREY, "linestyle": ":", "marker": "v"}))
+    style["marker"] = style["marker"] if epochs <= 30 else ""
+    label = split
+    if seeds > 1:
+        half = stats.t.ppf(0.975, seeds - 1) * values.std(axis=0, ddof=1) / math.sqrt(seeds)
+        axes.fill_between(epoch, mean - half, mean + half, color=style["color"], alpha=0.2, lw=0)
+        label = f"{split}: mean of {seeds} seeds, 95% interval"
+    axes.plot(epoch, mean, label=label, **style)
+
+
+def _make_logarithmic(axes: Axes) -> None:
+    """Shows late epochs as well as early ones, with plain numbers on the axis."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 @_styled
 def digit_grid(
-    images: Images,
-    predictions: Labels,
-    truths: Labels,
+    images: Num[AnyArray, "count height width channels"],
+    predictions: Integer[AnyArray, " count"],
+    truths: Integer[AnyArray, " count"],
     classes: Sequence[str],
-    *,
-    rows: int = 4,
-    columns: int = 8,
 ) -> Figure:
-    """The first images, each titled with what was predicted and what is true."""
-    figure = Figure(figsize=(1.3 * columns, 1.65 * rows))
-    for place, axes in enumerate(_image_axes(figure, rows, columns, len(images))):
-        right = predictions[place] == truths[place]
-        axes.imshow(images[place, ..., 0])
-        axes.set_title(
-            f"{classes[predictions[place]]}\n"
-            + ("✓" if right else f"✗ is {classes[truths[place]]}"),
-            color=GREEN if right else RED,
-            fontsize=_size_for(classes),
-        )
-    figure.suptitle("What the network reads (✓ right, ✗ wrong)")
-    return figure
+    """Draws images titled with prediction and truth; wrong ones marked by ✗ and a red frame.
+
+    ``classes`` names the classes; images have 1 or 3 channels.
+    """
+    titles, right = [], []
+    for prediction, truth in zip(np.asarray(predictions), np.asarray(truths), strict=True):
+        right.append(prediction == truth)
+        titles.append(f"{'✓' if right[-1] else '✗'} {classes[prediction]}\ntrue: {classes[truth]}")
+    return _grid(images, titles, [GREEN if good else RED for good in right])
 
 
 @_styled
 def worst_mistakes(
-    images: Images,
-    probabilities: Probabilities,
-    truths: Labels,
+    images: Num[AnyArray, "count height width channels"],
+    probabilities: Float[AnyArray, "count classes"],
+    truths: Integer[AnyArray, " count"],
     classes: Sequence[str],
-    *,
-    rows: int = 3,
-    columns: int = 6,
+    shown: int = 25,
 ) -> Figure:
-    """The misread images, from the one whose true class was thought least likely."""
-    predictions = probabilities.argmax(1)
-    of_truth = probabilities[np.arange(len(truths)), truths]
-    order = np.argsort(of_truth, kind="stable")
-    order = order[predictions[order] != truths[order]]
-    figure = Figure(figsize=(1.7 * columns, 2.1 * rows))
-    for place, axes in zip(order, _image_axes(figure, rows, columns, len(order)), strict=False):
-        read, true = classes[int(predictions[place])], classes[int(truths[place])]
-        axes.imshow(images[place, ..., 0])
-        axes.set_title(
-            f"read {read}, {probabilities[place, predictions[place]]:.1%}\n"
-            f"is {true}, {of_truth[place]:.1%}",
-            fontsize=_size_for(classes),
-        )
-    figure.suptitle(
-        f"The worst of {len(order)} mistakes in {len(truths):,} images"
-        if order.size
-        else f"No mistake in {len(truths):,} images"
-    )
+    """Draws the misclassified images, those of the greatest loss first, ``shown`` at most.
+
+    The loss is the negative logarithm of the probability given to the truth. Each title gives the
+    prediction and its probability, and the truth and the probability it got.
+    """
+    probabilities, truths = np.asarray(probabilities, np.float64), np.asarray(truths)
+    predictions = probabilities.argmax(axis=1)
+    given = np.take_along_axis(probabilities, truths[:, None].astype(np.int64), axis=1)[:, 0]
+    mistakes = np.flatnonzero(predictions != truths)
+    worst = mistakes[np.argsort(given[mistakes], kind="stable")][:shown]
+    titles = [
+        f"{classes[predictions[i]]} {_percent(probabilities[i, predictions[i]])}\n"
+        f"true: {classes[truths[i]]} {_percent(given[i])}"
+        for i in worst
+    ]
+    figure = _grid(np.asarray(images)[worst], titles, [RED] * len(worst))
+    figure.suptitle(f"{len(mistakes)} mistakes in {len(truths)} images, the worst first")
     return figure
 
 
+def _percent(probability: float) -> str:
+    """A probability with two significant digits: 97%, 0.31%, <0.001%."""
+    percent = 100 * probability
+    if percent < 0.001:
+        return "<0.001%"
+    return f"{percent:.0f}%" if percent >= 9.95 else f"{percent:.2g}%"
+
+
+def _grid(
+    images: Num[AnyArray, "count height width channels"], titles: list[str], colours: list[str]
+) -> Figure:
+    """Images in rows, each with its title and frame in its colour."""
+    columns = max(1, math.ceil(math.sqrt(len(titles))))
+    rows = max(1, math.ceil(len(titles) / columns))
+    longest = max((len(line) for title in titles for line in title.split("\n")), default=0)
+    width = max(1.15, 0.078 * longest + 0.1)
+    figure = Figure(figsize=(width * columns, 1.6 * rows + 0.4), layout="constrained")
+    for place, (image, title, colour) in enumerate(zip(images, titles, colours, strict=True), 1):
+        axes = figure.add_subplot(rows, columns, place)
+        _show(axes, np.asarray(image))
+        axes.set_title(title, color=colour, fontsize=9)
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=colour, linewidth=2)
+    return figure
+
+
+def _show(axes: Axes, image: Num[np.ndarray, "height width channels"]) -> None:
+    """Shows an image of 1 channel in grey or of 3 in colour, without ticks."""
+    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray")
+    axes.set(xticks=[], yticks=[])
+
+
 @_styled
-def confusion_matrix(truths: Labels, predictions: Labels, classes: Sequence[str]) -> Figure:
-    """How often each class was read as each; shades are of the share among the row's images."""
-    count = len(classes)
-    matrix = np.bincount(count * truths + predictions, minlength=count**2).reshape(count, count)
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure = Figure(figsize=(7.4, 6.6))
-    axes = figure.subplots()
-    # The cube root tells one mistake in a thousand from none.
-    axes.imshow(np.cbrt(shares), cmap="Blues", vmin=0, vmax=1)
-    for (row, column), number in np.ndenumerate(matrix):
-        if number:
-            colour = "white" if np.cbrt(shares[row, column]) > 0.6 else "black"
-            axes.text(column, row, f"{number}", ha="center", va="center", color=colour, fontsize=9)
-    slanted = {"rotation": 40, "ha": "right"} if max(map(len, classes)) > 2 else {}
-    axes.set_xticks(range(count), classes, **slanted)
-    axes.set_yticks(range(count), classes)
-    right = np.trace(matrix)
+def confusion_matrix(
+    truths: Integer[AnyArray, " count"],
+    predictions: Integer[AnyArray, " count"],
+    classes: Sequence[str],
+) -> Figure:
+    """Draws how often each true class was taken for each class, with counts.
+
+    Colour is the share of the true class on a logarithmic scale, so that rare mistakes show too.
+    """
+    truths, predictions = np.asarray(truths), np.asarray(predictions)
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (truths, predictions), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    smallest = min(shares[shares > 0].min(initial=0.1), 0.1)
+
+    side = 2.2 + 0.5 * len(classes)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.add_subplot()
+    colours = axes.imshow(np.ma.masked_equal(shares, 0), cmap="Blues", norm=LogNorm(smallest, 1))
+    figure.colorbar(colours, format=PercentFormatter(xmax=1), label="share of the true class")
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            dark = np.log(shares[row, column]) > 0.4 * np.log(smallest)
+            style = {"color": "white" if dark else "black", "ha": "center", "va": "center"}
+            axes.text(column, row, str(count), fontsize=9, **style)
+    ticks, turned = range(len(classes)), max(map(len, classes)) > 2
+    axes.set_xticks(
+        ticks, classes, rotation=45 if turned else 0, ha="right" if turned else "center"
+    )
+    axes.set_yticks(ticks, classes)
+    right = np.trace(counts) / max(counts.sum(), 1)
     axes.set(
-        xlabel="read as",
-        ylabel="is",
-        title=f"{right:,} of {matrix.sum():,} right ({right / max(matrix.sum(), 1):.2%})",
+        xlabel="predicted class",
+        ylabel="true class",
+        title=f"{counts.sum():,} images, {right:.2%} right",
     )
-    axes.grid(visible=False)
     return figure
 
 
 @_styled
-def filters(kernel: Float[np.ndarray, "height width channels features"]) -> Figure:
-    """Each filter's weights on its first channel; red is positive, blue negative, white zero."""
+def filters(kernel: Float[AnyArray, "height width inputs outputs"]) -> Figure:
+    """Draws a convolution's filters: a column for each output channel, a row for each input's.
+
+    With one input channel the filters fill a grid. All share one scale, white at 0.
+    """
     kernel = np.asarray(kernel)
-    features = kernel.shape[-1]
-    columns = min(features, 8)
-    rows = -(-features // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.7 * rows + 0.5))
-    bound = np.abs(kernel[:, :, 0]).max()
-    grid = _image_axes(figure, rows, columns, features)
-    scale = {"cmap": "RdBu_r", "norm": Normalize(-bound, bound)}
-    for place, axes in enumerate(grid):
-        axes.imshow(kernel[:, :, 0, place], **scale)
-        axes.set_title(f"filter {place + 1}")
-    figure.colorbar(ScalarMappable(**scale), ax=grid, label="weight")
+    inputs, outputs = kernel.shape[2:]
+    columns = outputs if inputs > 1 else min(outputs, 8)
+    rows = inputs if inputs > 1 else math.ceil(outputs / columns)
+    largest = float(np.abs(kernel).max())
+    figure = Figure(figsize=(0.9 * columns + 1.2, 1.1 * rows + 0.4), layout="constrained")
+    shown = None
+    for place in range(inputs * outputs):
+        source, output = divmod(place, outputs)
+        axes = figure.add_subplot(rows, columns, place + 1)
+        shown = axes.imshow(kernel[:, :, source, output], "PuOr", vmin=-largest, vmax=largest)
+        axes.set(xticks=[], yticks=[])
+        if source == 0:
+            axes.set_title(f"{output + 1}")
+        if inputs > 1 and output == 0:
+            axes.set_ylabel(f"input {source + 1}")
+    if shown:
+        figure.colorbar(shown, ax=figure.axes, label="weight")
     return figure
 
 
 @_styled
 def feature_maps(
-    layers: Sequence[tuple[str, Float[np.ndarray, "height width features"]]],
-    image: Num[np.ndarray, "height width 1"],
-    *,
-    columns: int = 8,
+    layers: Sequence[tuple[str, Float[AnyArray, "_ _ _"]]],
+    image: Num[AnyArray, "height width channels"],
 ) -> Figure:
-    """An image and the first maps that each layer makes of it; brighter is larger."""
-    figure = Figure(figsize=(1.15 * (columns + 1), 1.3 * len(layers) + 0.4))
-    grid = np.atleast_2d(figure.subplots(len(layers), columns + 1))
-    for row, (name, maps) in zip(grid, layers, strict=True):
-        maps = np.asarray(maps)
-        for axes in row:
-            axes.axis("off")
-        for place, axes in enumerate(list(row)[1 : maps.shape[-1] + 1]):
-            axes.imshow(maps[..., place], vmin=0, vmax=maps.max())
-        row[1].set_title(f"{name}: {min(columns, maps.shape[-1])} of {maps.shape[-1]}", loc="left")
-    grid[0, 0].imshow(image[..., 0])
-    grid[0, 0].set_title("image", loc="left")
+    """Draws what each layer makes of one image: its channels side by side, under its name.
+
+    Args:
+        layers: Names and activations of shape (height, width, channels), first layer first. Each
+            layer has its own scale.
+        image: What the network was given, 1 or 3 channels.
+    """
+    mosaics = [_mosaic(np.asarray(maps)) for _, maps in layers]
+    heights = [1.2, *(max(0.9, 8 * tiles.shape[0] / tiles.shape[1]) for tiles in mosaics)]
+    figure = Figure(figsize=(9, sum(heights) + 0.4 * len(heights)), layout="constrained")
+    axes = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _show(axes[0], np.asarray(image))
+    axes[0].set_title("image")
+    for panel, (name, maps), tiles in zip(axes[1:], layers, mosaics, strict=True):
+        height, width, channels = maps.shape
+        shown = panel.imshow(tiles, cmap="viridis")
+        panel.set(xticks=[], yticks=[], title=f"{name}: {channels} maps of {height}×{width}")
+        panel.spines[:].set_visible(False)
+        figure.colorbar(shown, ax=panel, label="activation", pad=0.01)
     return figure
+
+
+def _mosaic(maps: Float[np.ndarray, "height width channels"]) -> Float[np.ndarray, "rows columns"]:
+    """The channels as tiles, at most 20 a row, with a blank line of NaN between."""
+    height, width, channels = maps.shape
+    columns = min(channels, 8 if channels <= 16 else 20)
+    rows = math.ceil(channels / columns)
+    tiles = np.full((rows * columns, height + 1, width + 1), np.nan)
+    tiles[:channels, :height, :width] = np.moveaxis(maps, -1, 0)
+    tiles = tiles.reshape(rows, columns, height + 1, width + 1).swapaxes(1, 2)
+    return tiles.reshape(rows * (height + 1), columns * (width + 1))[:-1, :-1]
 
 
 @_styled
 def probability_bars(
-    image: Num[np.ndarray, "height width 1"],
-    probabilities: Float[np.ndarray, " classes"],
+    image: Num[AnyArray, "height width channels"],
+    probabilities: Float[AnyArray, " classes"],
     classes: Sequence[str],
 ) -> Figure:
-    """What the network saw, and how likely it holds each class to be."""
-    figure = Figure(figsize=(6.5, 2.8))
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
-    left.imshow(image[..., 0])
-    left.set_title("what the network saw")
-    left.axis("off")
-    best = int(np.argmax(probabilities))
-    places = np.arange(len(classes))
-    colours = [ORANGE if place == best else BLUE for place in places]
-    right.barh(places, 100 * probabilities, color=colours)
-    right.set_yticks(places, classes)
-    right.invert_yaxis()
-    right.set(xlim=(0, 100), xlabel="probability (%)")
-    right.set_title(f"{classes[best]}, {probabilities[best]:.1%}")
-    right.grid(visible=False, axis="y")
+    """Draws an image as a network saw it, beside the probability it gives to each class."""
+    probabilities = np.asarray(probabilities, np.float64)
+    best = int(probabilities.argmax())
+    figure = Figure(figsize=(7, max(2.6, 0.3 * len(classes) + 0.8)), layout="constrained")
+    picture, bars = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    _show(picture, np.asarray(image))
+    picture.set_title(f"{classes[best]}, {_percent(probabilities[best])}")
+    colours = [BLUE if index == best else GREY for index in range(len(classes))]
+    places = bars.barh(range(len(classes)), probabilities, color=colours)
+    bars.bar_label(places, [_percent(value) for value in probabilities], padding=3, fontsize=9)
+    bars.set_yticks(range(len(classes)), classes)
+    bars.set(xlim=(0, 1.15), xlabel="probability")
+    bars.set_xticks((0, 0.25, 0.5, 0.75, 1))
+    bars.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    bars.invert_yaxis()
     return figure
-
-
-def _image_axes(figure: Figure, rows: int, columns: int, count: int) -> list[Axes]:
-    """The axes of a grid, as many as there are images; none of them has ticks."""
-    every = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
-    for axes in every:
-        axes.axis("off")
-    return every[:count]
-
-
-def _size_for(classes: Sequence[str]) -> int:
-    """A font size at which two names fit above a small image."""
-    return 9 if max(map(len, classes)) <= 5 else 7

@@ -526,6 +526,7 @@ def test_another_host_may_be_faster(source, raw_dir, data_dir, tmp_path, monkeyp
 # At full size
 
 
+@pytest.mark.slow
 def test_whole_mnist_by_download(raw_data, data_dir):
     """The true files by a server, against the checksums that TFDS registers."""
     with serving(raw_data / "mnist") as url:

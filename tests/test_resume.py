@@ -70,7 +70,9 @@ def test_many_sigkills(tmp_path, uninterrupted, seed):
     kill_and_finish(tmp_path, uninterrupted, seed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_leaves_with_one_line(tmp_path, uninterrupted, number):
     process = start(tmp_path)
     wait_for_checkpoint(tmp_path, process)

@@ -120,7 +120,7 @@ def test_it_has_the_parameters_of_the_seed(cnn):
 def test_forward(cnn):
     model, _, params, batch, _, metrics = cnn
     loss, logits, _ = loss_and_gradient(params, IMAGES, LABELS)
-    outputs, _ = model.apply(params, {}, batch.inputs, None)
+    outputs, _ = model.apply(jax.tree.map(jnp.asarray, params), {}, batch.inputs, None)
     np.testing.assert_allclose(outputs, logits, atol=2e-5)
     assert float(metrics["loss"]) == pytest.approx(loss, rel=1e-5)
 
@@ -139,7 +139,8 @@ def test_one_adadelta_update(cnn):
 
 def test_gradient_against_the_loop_and_finite_differences(cnn):
     _, loss_fn, params, batch, _, _ = cnn
-    actual, _ = mean_gradient(loss_fn)(params, {}, batch, None)
+    arrays = jax.tree.map(jnp.asarray, params)
+    actual, _ = mean_gradient(loss_fn)(arrays, {}, batch, None)
     _, _, expected = loss_and_gradient(params, IMAGES, LABELS)
     for layer, arrays in expected.items():
         for name, value in arrays.items():

@@ -1,0 +1,6 @@
+"""Models, one file per family."""
+
+from jaxdl.models.lenet import lenet, lenet_feature_maps
+from jaxdl.models.mlp import mlp
+
+__all__ = ["lenet", "lenet_feature_maps", "mlp"]

@@ -1,0 +1,121 @@
+"""Any Flax Linen module as a `jaxdl.types.Model`."""
+
+import inspect
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax
+from jax.tree_util import Partial
+from jaxtyping import Array, Key, PyTree
+
+from jaxdl.errors import InputError, near_names
+from jaxdl.types import Keys, Model, ModelState, Params, Variables
+
+WHILE_TRAINING = {
+    "train": True,
+    "training": True,
+    "is_training": True,
+    "deterministic": False,
+    "use_running_average": False,
+}
+"""What flags of a module's ``__call__`` are while it trains; in an evaluation the opposite."""
+
+
+def flax_model(module: nn.Module, **numbers: PyTree) -> Model:
+    """Wraps a Flax Linen module, called on a batch of inputs, as a pure `Model`.
+
+    What else ``__call__`` is given depends on the names of its arguments:
+
+    - none: it is called in the same way in training and evaluation, and draws nothing.
+    - ``keys``: one key per example, or None to evaluate, as our own layers take them
+      (`jaxdl.nn.dropout`).
+    - a flag of `WHILE_TRAINING`, as Flax's own examples have it. While training there is also the
+      random stream ``"dropout"``, for `flax.linen.Dropout`. So that draws belong to the example,
+      the module is then applied to each example with its own key, under `jax.vmap`; a module with
+      batch statistics is applied to the whole batch with the first example's key.
+
+    Collections other than parameters (``batch_stats``) are the model state, which training moves.
+
+    Args:
+        module: hashable: its attributes are numbers, strings, tuples, functions or modules.
+        **numbers: more arguments of ``__call__``, by name, such as a dropout rate: leaves of the
+            model, so that changing one recompiles nothing.
+
+    Returns:
+        The model. Two of equal modules are the same to `jax.jit`: nothing is compiled twice.
+
+    Raises:
+        InputError: the module is not hashable, or ``__call__`` has no argument of such a name.
+
+    >>> class Classifier(nn.Module):
+    ...     @nn.compact
+    ...     def __call__(self, inputs, train: bool):
+    ...         hidden = nn.relu(nn.Dense(128)(inputs))
+    ...         return nn.Dense(10)(nn.Dropout(0.5, deterministic=not train)(hidden))
+    >>> model = flax_model(Classifier())
+    >>> params, model_state = model.init(jax.random.key(0), jax.numpy.ones((1, 784)))
+    >>> outputs, _ = model.apply(params, model_state, jax.numpy.ones((2, 784)), None)
+    """
+    try:
+        hash(module)
+    except TypeError as error:
+        raise InputError(
+            f"{type(module).__name__} cannot be hashed ({error}): make its attributes tuples, "
+            "not lists or arrays"
+        ) from None
+    for name in set(numbers) - set(_arguments(module)):
+        raise InputError(
+            f"{type(module).__name__}.__call__ has no argument {name!r}; "
+            f"{near_names(name, _arguments(module))}"
+        )
+    static = _Static(module)
+    return Model(Partial(_init, static, **numbers), Partial(_apply, static, **numbers))
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Static:
+    """A module as part of a pytree's structure."""
+
+    module: nn.Module
+
+
+@jax.jit
+def _init(static: _Static, key: Key[Array, ""], inputs: Array, **numbers) -> Variables:
+    options = _options(static.module, None)
+    variables = dict(static.module.init(key, inputs, **options, **numbers))
+    return Variables(variables.pop("params", {}), variables)
+
+
+def _apply(
+    static: _Static, params: Params, model_state: ModelState, inputs: Array, keys: Keys, **numbers
+) -> tuple[PyTree, ModelState]:
+    module, options = static.module, _options(static.module, keys)
+    variables = {"params": params, **model_state}
+
+    def call(inputs: Array, **how):
+        return module.apply(variables, inputs, **options, **numbers, **how)
+
+    def call_one(example: Array, key: Key[Array, ""]) -> PyTree:
+        outputs = call(example[None], rngs={"dropout": key})
+        return jax.tree.map(lambda leaf: leaf[0], outputs)
+
+    if keys is None:
+        return call(inputs), model_state
+    if model_state:
+        return call(inputs, rngs={"dropout": keys[0]}, mutable=list(model_state))
+    if options and "keys" not in options:
+        return jax.vmap(call_one)(inputs, keys), model_state
+    return call(inputs), model_state
+
+
+def _options(module: nn.Module, keys: Keys) -> dict:
+    """The flags and keys that this module's ``__call__`` takes."""
+    trains = keys is not None
+    flags = {name: value == trains for name, value in WHILE_TRAINING.items()}
+    known = {**flags, "keys": keys}
+    return {name: known[name] for name in _arguments(module) if name in known}
+
+
+def _arguments(module: nn.Module) -> list[str]:
+    return list(inspect.signature(module.__call__).parameters)
