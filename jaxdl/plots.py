@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import matplotlib
 import numpy as np
@@ -25,12 +25,12 @@ from scipy import stats
 AnyArray = Array | np.ndarray
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
-_SPLIT_STYLES = {
+_SPLIT_STYLES: dict[str, dict[str, Any]] = {
     "train": {"color": BLUE, "linestyle": "-", "marker": "o"},
     "validation": {"color": ORANGE, "linestyle": "--", "marker": "s"},
     "test": {"color": GREEN, "linestyle": "-.", "marker": "^"},
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -85,18 +85,23 @@ def learning_curves(history: Mapping[str, Num[AnyArray, "*seeds epochs"]]) -> Fi
     figure = Figure(figsize=(5 * max(len(quantities), 1), 3.8), layout="constrained")
     for place, quantity in enumerate(quantities, start=1):
         axes = figure.add_subplot(1, len(quantities), place)
-        for key, values in history.items():
-            if key.endswith(quantity):
-                split = key.removesuffix(quantity).rstrip("_") or "train"
-                _draw_curve(axes, split, np.atleast_2d(np.asarray(values, np.float64)))
-        axes.set(xlabel="epoch", ylabel=quantity)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        curves = {
+            key.removesuffix(quantity).rstrip("_") or "train": np.atleast_2d(np.asarray(values))
+            for key, values in history.items()
+            if key.endswith(quantity)
+        }
+        for split, values in curves.items():
+            _draw_curve(axes, split, values.astype(np.float64))
+        seeds, epochs = next(iter(curves.values())).shape
+        margin = max(0.5, 0.02 * epochs)
+        axes.set(xlabel="epoch", ylabel=quantity, xlim=(1 - margin, epochs + margin))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(True)
-        axes.legend()
-        if quantity == "loss":
-            _make_logarithmic(axes)
-        else:
+        axes.legend(title=f"mean of {seeds} seeds, 95% interval" if seeds > 1 else None)
+        if quantity == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+        elif axes.dataLim.y0 > 0:
+            _make_logarithmic(axes)
     return figure
 
 
@@ -106,12 +111,10 @@ def _draw_curve(axes: Axes, split: str, values: Float[np.ndarray, "seeds epochs"
     mean = values.mean(axis=0)
     style = dict(_SPLIT_STYLES.get(split, {"color": GREY, "linestyle": ":", "marker": "v"}))
     style["marker"] = style["marker"] if epochs <= 30 else ""
-    label = split
     if seeds > 1:
         half = stats.t.ppf(0.975, seeds - 1) * values.std(axis=0, ddof=1) / math.sqrt(seeds)
         axes.fill_between(epoch, mean - half, mean + half, color=style["color"], alpha=0.2, lw=0)
-        label = f"{split}: mean of {seeds} seeds, 95% interval"
-    axes.plot(epoch, mean, label=label, **style)
+    axes.plot(epoch, mean, label=split, **style)
 
 
 def _make_logarithmic(axes: Axes) -> None:
@@ -137,7 +140,9 @@ def digit_grid(
     for prediction, truth in zip(np.asarray(predictions), np.asarray(truths), strict=True):
         right.append(prediction == truth)
         titles.append(f"{'✓' if right[-1] else '✗'} {classes[prediction]}\ntrue: {classes[truth]}")
-    return _grid(images, titles, [GREEN if good else RED for good in right])
+    figure = _grid(images, titles, [GREEN if good else RED for good in right])
+    figure.suptitle(f"{sum(right)} of {len(right)} right")
+    return figure
 
 
 @_styled
@@ -159,21 +164,22 @@ def worst_mistakes(
     mistakes = np.flatnonzero(predictions != truths)
     worst = mistakes[np.argsort(given[mistakes], kind="stable")][:shown]
     titles = [
-        f"{classes[predictions[i]]} {_percent(probabilities[i, predictions[i]])}\n"
-        f"true: {classes[truths[i]]} {_percent(given[i])}"
-        for i in worst
+        f"{classes[predictions[i]]} ({_percent(probabilities[i].max())})\n"
+        f"true: {classes[truths[i]]} ({_percent(given[i])})"
+        for i in map(int, worst)
     ]
     figure = _grid(np.asarray(images)[worst], titles, [RED] * len(worst))
-    figure.suptitle(f"{len(mistakes)} mistakes in {len(truths)} images, the worst first")
+    order = ", the worst first" if len(mistakes) else ""
+    figure.suptitle(f"{len(mistakes)} mistakes\nin {len(truths):,} images{order}")
     return figure
 
 
 def _percent(probability: float) -> str:
-    """A probability with two significant digits: 97%, 0.31%, <0.001%."""
+    """A probability as a short text: 99.7%, 2.4%, 0.031%, <0.001%."""
     percent = 100 * probability
     if percent < 0.001:
         return "<0.001%"
-    return f"{percent:.0f}%" if percent >= 9.95 else f"{percent:.2g}%"
+    return f"{percent:.3g}%" if percent >= 9.95 else f"{percent:.2g}%"
 
 
 def _grid(
@@ -184,7 +190,8 @@ def _grid(
     rows = max(1, math.ceil(len(titles) / columns))
     longest = max((len(line) for title in titles for line in title.split("\n")), default=0)
     width = max(1.15, 0.078 * longest + 0.1)
-    figure = Figure(figsize=(width * columns, 1.6 * rows + 0.4), layout="constrained")
+    size = (max(width * columns, 3), (width + 0.35) * rows + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
     for place, (image, title, colour) in enumerate(zip(images, titles, colours, strict=True), 1):
         axes = figure.add_subplot(rows, columns, place)
         _show(axes, np.asarray(image))
@@ -220,12 +227,12 @@ def confusion_matrix(
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()
     colours = axes.imshow(np.ma.masked_equal(shares, 0), cmap="Blues", norm=LogNorm(smallest, 1))
-    figure.colorbar(colours, format=PercentFormatter(xmax=1), label="share of the true class")
+    figure.colorbar(colours, format=lambda x, _: f"{100 * x:g}%", label="share of true class")
     for (row, column), count in np.ndenumerate(counts):
         if count:
             dark = np.log(shares[row, column]) > 0.4 * np.log(smallest)
-            style = {"color": "white" if dark else "black", "ha": "center", "va": "center"}
-            axes.text(column, row, str(count), fontsize=9, **style)
+            colour = "white" if dark else "black"
+            axes.text(column, row, str(count), color=colour, fontsize=9, ha="center", va="center")
     ticks, turned = range(len(classes)), max(map(len, classes)) > 2
     axes.set_xticks(
         ticks, classes, rotation=45 if turned else 0, ha="right" if turned else "center"
@@ -251,13 +258,14 @@ def filters(kernel: Float[AnyArray, "height width inputs outputs"]) -> Figure:
     columns = outputs if inputs > 1 else min(outputs, 8)
     rows = inputs if inputs > 1 else math.ceil(outputs / columns)
     largest = float(np.abs(kernel).max())
-    figure = Figure(figsize=(0.9 * columns + 1.2, 1.1 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(0.9 * columns + 1.2, 1.05 * rows + 0.3), layout="constrained")
     shown = None
     for place in range(inputs * outputs):
         source, output = divmod(place, outputs)
         axes = figure.add_subplot(rows, columns, place + 1)
         shown = axes.imshow(kernel[:, :, source, output], "PuOr", vmin=-largest, vmax=largest)
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(True)
         if source == 0:
             axes.set_title(f"{output + 1}")
         if inputs > 1 and output == 0:

@@ -192,8 +192,9 @@ def _main_pieces(
     Pieces at the image's edge (a table beside the paper, a finger) are left out if others have at
     least a thirtieth of the ink; then specks are.
     """
-    pieces, count = ndimage.label(inked, np.ones((3, 3)))
-    sizes = np.append(0, ndimage.sum_labels(coverage, pieces, np.arange(1, count + 1)))
+    pieces = np.zeros(inked.shape, np.int32)
+    ndimage.label(inked, np.ones((3, 3)), output=pieces)
+    sizes = np.asarray(ndimage.sum_labels(coverage * inked, pieces, np.arange(pieces.max() + 1)))
     inner = sizes.copy()
     for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
         inner[edge] = 0
@@ -204,7 +205,8 @@ def _main_pieces(
 
 def _stroke_width(strokes: Bool[np.ndarray, "height width"]) -> float:
     """The mean width in pixels: a bar's inner points are a quarter of it from the outside."""
-    return 4 * (float(ndimage.distance_transform_edt(strokes)[strokes].mean()) - 0.5)
+    depth = np.asarray(ndimage.distance_transform_edt(strokes))
+    return 4 * (float(depth[strokes].mean()) - 0.5)
 
 
 def _place(strokes: _Strokes) -> UInt8[np.ndarray, "28 28 1"]:
@@ -233,5 +235,5 @@ def _widened(fine: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "heig
     missing = FINE * THINNEST - _stroke_width(strokes) if strokes.any() else 0.0
     if missing <= 0:
         return fine
-    distance = ndimage.distance_transform_edt(~strokes)
+    distance = np.asarray(ndimage.distance_transform_edt(~strokes))
     return np.maximum(fine, np.clip(missing / 2 + 1 - distance, 0, 1))
