@@ -215,7 +215,7 @@ def _place(strokes: _Strokes) -> UInt8[np.ndarray, "28 28 1"]:
     margin = math.ceil(scale * SIDE)
     masses = ndimage.center_of_mass(strokes.ink)
     top, left = (
-        extent.start + margin - scale * round(CENTRE + 0.5 - (mass + 0.5 - extent.start) / scale)
+        margin + extent.start - scale * _offset(extent, mass, scale)
         for extent, mass in zip(strokes.box, masses, strict=True)
     )
     padded = Image.fromarray(np.pad(strokes.ink, margin).astype(np.float32))
@@ -229,10 +229,17 @@ def _place(strokes: _Strokes) -> UInt8[np.ndarray, "28 28 1"]:
     return np.rint(255 * np.minimum(coverage / full, 1)).astype(np.uint8)[..., None]
 
 
+def _offset(extent: slice, mass: float, scale: float) -> int:
+    """Before which of MNIST's pixels ``extent`` starts if its ``mass`` is to lie in the centre."""
+    offset = round(CENTRE + 0.5 - (mass + 0.5 - extent.start) / scale)
+    length = math.ceil((extent.stop - extent.start) / scale)
+    return min(max(offset, 0), SIDE - length)
+
+
 def _widened(fine: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "height width"]:
     """Strokes thinner than MNIST's would fade when they are reduced: brings them to `THINNEST`."""
-    strokes = fine > 0.5
-    missing = FINE * THINNEST - _stroke_width(strokes) if strokes.any() else 0.0
+    strokes = fine > 0.5 * fine.max()
+    missing = FINE * THINNEST - _stroke_width(strokes)
     if missing <= 0:
         return fine
     distance = np.asarray(ndimage.distance_transform_edt(~strokes))
