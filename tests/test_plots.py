@@ -1,0 +1,206 @@
+"""Figures say what the arrays say: numbers by hand and from SciPy, text that fits, files whole."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+from scipy import stats
+
+from jaxdl import plots
+
+DIGITS = [str(digit) for digit in range(10)]
+CLOTHES = [
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+]
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def images(random, count, channels=1):
+    return random.integers(0, 256, (count, 28, 28, channels), np.uint8)
+
+
+def titles(figure: Figure) -> list[str]:
+    return [axes.get_title() for axes in figure.axes]
+
+
+def overlaps(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of titles that are drawn over each other, or a title and the figure's edge."""
+    figure.draw_without_rendering()
+    boxes = [(axes.get_title(), axes.title.get_window_extent()) for axes in figure.axes]
+    edge = figure.bbox
+    outside = [(text, "edge") for text, box in boxes if box.x0 < edge.x0 or box.x1 > edge.x1]
+    return outside + [
+        (first, second)
+        for place, (first, box) in enumerate(boxes)
+        for second, other in boxes[:place]
+        if box.overlaps(other)
+    ]
+
+
+def test_learning_curves_of_one_seed():
+    history = {
+        "loss": jnp.array([1.0, 0.5, 0.1]),
+        "accuracy": jnp.array([0.5, 0.8, 0.9]),
+        "validation_loss": np.array([0.9, 0.4, 0.2]),
+        "validation_accuracy": np.array([0.6, 0.7, 0.8]),
+        "gradient_norm": np.ones(3),
+    }
+    loss, accuracy = plots.learning_curves(history).axes
+    assert [line.get_label() for line in loss.lines] == ["train", "validation"]
+    np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.6, 0.7, 0.8])
+    np.testing.assert_array_equal(accuracy.lines[1].get_xdata(), [1, 2, 3])
+    assert accuracy.yaxis.get_major_formatter()(0.8, 0).startswith("80")
+    assert (loss.get_yscale(), accuracy.get_yscale()) == ("log", "linear")
+    assert not loss.collections
+
+
+def test_learning_curves_of_seeds_have_the_95_percent_interval(random):
+    losses = random.random((5, 4)) - 0.5  # some negative, so no logarithm
+    axes = plots.learning_curves({"test_loss": losses}).axes[0]
+    low, high = stats.t.interval(0.95, 4, losses.mean(axis=0), stats.sem(losses, axis=0))
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), losses.mean(axis=0))
+    band = axes.collections[0].get_paths()[0].vertices
+    for epoch in range(4):
+        heights = band[band[:, 0] == epoch + 1, 1]
+        np.testing.assert_allclose([heights.min(), heights.max()], [low[epoch], high[epoch]])
+    assert axes.get_legend().get_title().get_text() == "mean of 5 seeds, 95% interval"
+    assert axes.get_yscale() == "linear"
+
+
+def test_learning_curves_of_one_epoch_have_one_tick():
+    axes = plots.learning_curves({"loss": np.array([0.3])}).axes[0]
+    ticks = [tick for tick in axes.get_xticks() if axes.get_xlim()[0] < tick < axes.get_xlim()[1]]
+    assert ticks == [1]
+
+
+@pytest.mark.parametrize("classes", [DIGITS, CLOTHES])
+def test_digit_grid_tells_right_from_wrong(classes, random):
+    predictions, truths = np.arange(10), np.arange(10)
+    predictions[3] = 9
+    figure = plots.digit_grid(
+        images(random, 10), jnp.asarray(predictions), truths.astype(np.uint8), classes
+    )
+    expected = [f"✓ {name}\ntrue: {name}" for name in classes]
+    expected[3] = f"✗ {classes[9]}\ntrue: {classes[3]}"
+    assert titles(figure) == expected
+    colours = [to_hex(axes.title.get_color()).upper() for axes in figure.axes]
+    assert colours == [plots.RED if place == 3 else plots.GREEN for place in range(10)]
+    assert figure.get_suptitle() == "9 of 10 right"
+    assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize("classes", [DIGITS, CLOTHES])
+def test_worst_mistakes_come_in_the_order_of_their_loss(classes, random):
+    probabilities = random.dirichlet(np.full(10, 0.2), 60).astype(np.float32)
+    truths = random.integers(0, 10, 60)
+    pictures = images(random, 60)
+    figure = plots.worst_mistakes(pictures, probabilities, truths, classes, shown=6)
+    losses = {}
+    for index in range(60):
+        if probabilities[index].argmax() != truths[index]:
+            losses[index] = -np.log(probabilities[index, truths[index]])
+    worst = sorted(losses, key=lambda index: -losses[index])[:6]
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    np.testing.assert_array_equal(shown, pictures[worst][..., 0])
+    assert f"true: {classes[truths[worst[0]]]} (" in titles(figure)[0]
+    assert figure.get_suptitle() == f"{len(losses)} mistakes\nin 60 images, the worst first"
+    assert overlaps(figure) == []
+
+
+def test_no_mistakes_are_a_figure_too(random, tmp_path):
+    figure = plots.worst_mistakes(images(random, 3), np.eye(10)[:3], np.arange(3), DIGITS)
+    assert figure.get_suptitle() == "0 mistakes\nin 3 images"
+    plots.save(figure, tmp_path / "none.png")
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(1.0, "100%"), (0.9973, "99.7%"), (0.5, "50%"), (0.0241, "2.4%"), (1e-4, "0.01%")],
+)
+def test_probabilities_are_short(probability, text):
+    assert plots._percent(probability) == text
+    assert plots._percent(1e-9) == "<0.001%"
+
+
+def test_confusion_matrix_counts():
+    truths = np.array([0, 0, 0, 1, 1, 2])
+    predictions = jnp.array([0, 0, 2, 1, 1, 0])
+    axes, colours = plots.confusion_matrix(truths, predictions, ["Bag", "Coat", "Dress"]).axes
+    cells = {tuple(text.get_position()): text.get_text() for text in axes.texts}
+    # Positions are (predicted, true); zeros are left blank.
+    assert cells == {(0, 0): "2", (2, 0): "1", (1, 1): "2", (0, 2): "1"}
+    shares = axes.images[0].get_array()
+    np.testing.assert_allclose(shares.filled(0), [[2 / 3, 0, 1 / 3], [0, 1, 0], [1, 0, 0]])
+    assert axes.get_title() == "6 images, 66.67% right"
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Bag", "Coat", "Dress"]
+    assert colours.get_ylabel() == "share of true class"
+
+
+def test_filters_share_a_scale_about_zero(random):
+    kernel = random.normal(size=(5, 5, 1, 6))
+    *panels, _ = plots.filters(jnp.asarray(kernel)).axes
+    assert len(panels) == 6
+    np.testing.assert_allclose(panels[4].images[0].get_array(), kernel[:, :, 0, 4], rtol=1e-6)
+    largest = np.abs(kernel).max()
+    np.testing.assert_allclose(panels[2].images[0].get_clim(), [-largest, largest], rtol=1e-6)
+
+    kernel = random.normal(size=(3, 3, 3, 4))
+    *panels, _ = plots.filters(kernel).axes
+    assert len(panels) == 12
+    np.testing.assert_array_equal(panels[6].images[0].get_array(), kernel[:, :, 1, 2])
+    assert panels[4].get_ylabel() == "input 2"
+
+
+def test_feature_maps_lie_side_by_side(random):
+    first, second = random.random((28, 28, 6)), random.random((7, 7, 120))
+    image = images(random, 1)[0]
+    figure = plots.feature_maps([("conv 1", jnp.asarray(first)), ("conv 3", second)], image)
+    assert titles(figure)[:3] == [
+        "image",
+        "conv 1: 6 maps of 28×28",
+        "conv 3: 120 maps of 7×7",
+    ]
+    tiles = figure.axes[1].images[0].get_array()
+    np.testing.assert_allclose(tiles[:28, 29:57], first[..., 1], rtol=1e-6)
+    tiles = figure.axes[2].images[0].get_array()
+    np.testing.assert_array_equal(tiles[8:15, 16:23], second[..., 22])  # second row of 20
+
+
+@pytest.mark.parametrize("classes", [DIGITS, CLOTHES])
+def test_probability_bars_name_the_most_probable(classes, random):
+    probabilities = jnp.asarray([0.01, 0.02, 0.6, 0.3, 0.07, 0, 0, 0, 0, 0])
+    figure = plots.probability_bars(images(random, 1, channels=3)[0], probabilities, classes)
+    picture, bars = figure.axes
+    assert picture.get_title() == f"{classes[2]}, 60%"
+    np.testing.assert_allclose([bar.get_width() for bar in bars.patches], probabilities)
+    colours = [to_hex(bar.get_facecolor()).upper() for bar in bars.patches]
+    assert [place for place, colour in enumerate(colours) if colour == plots.BLUE] == [2]
+    assert [label.get_text() for label in bars.get_yticklabels()] == classes
+
+
+def test_save_writes_a_whole_file_or_none(tmp_path, monkeypatch):
+    figure = plots.learning_curves({"accuracy": np.array([0.1, 0.9])})
+    path = tmp_path / "figures" / "curves.png"
+    plots.save(figure, path)
+    with Image.open(path) as picture:
+        width, height = figure.get_size_inches() * 150
+        assert picture.format == "PNG"
+        assert picture.size == (round(width), round(height))
+    before = path.read_bytes()
+
+    def fail(partial, **_):
+        partial.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(figure, "savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        plots.save(figure, path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
