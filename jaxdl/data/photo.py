@@ -161,10 +161,10 @@ def _light(
     Dark ink takes a share of the light, so its contrast is to be measured in the light of its
     place. Values of dark ink on paper are negative brightnesses: above paper's, at most 0.
     """
-    brightness = -np.median(background)
+    brightness = float(np.max(-background))
     _, _, level = _levels(raised)
     if brightness > 0.1 and level < brightness + 0.1:
-        return np.maximum(-background, 0.1 * np.max(-background))
+        return np.maximum(-background, 0.1 * brightness)
     return 1.0
 
 
