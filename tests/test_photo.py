@@ -69,6 +69,14 @@ def test_forms_are_recognised(place, form, digits, clear, tmp_path):
     np.testing.assert_array_equal(labels[likeness.argmax(axis=1)], classes)
 
 
+def test_ink_is_told_from_the_paper_it_encloses_where_both_are_blurred(digits, tmp_path):
+    # The paper between the strokes of a 4 stands out from them as they do from the paper.
+    for digit in digits[0][2000:2500:50]:
+        digit_files.blurred(digit, tmp_path / "blurred.jpg")
+        output = read_digit(tmp_path / "blurred.jpg")
+        assert np.corrcoef(output.ravel(), digit.ravel())[0, 1] > 0.7
+
+
 @pytest.mark.parametrize("paper", [0, 100, 255])
 def test_a_bar_fills_the_box_about_the_centre(paper, tmp_path):
     picture = np.full((300, 200), paper)
