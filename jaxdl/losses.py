@@ -15,9 +15,18 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
 from jaxdl.pixels import scale_pixels
-from jaxdl.types import Batch, Keys, LossAux, LossFn, Model, ModelState, Params, as_pytree
+from jaxdl.types import (
+    Batch,
+    Keys,
+    LossAux,
+    LossFn,
+    Model,
+    ModelState,
+    Number,
+    Params,
+    as_pytree,
+)
 
-Number = float | Float[Array, ""]
 Labels = Int[Array, " batch"] | Float[Array, "batch classes"]
 
 

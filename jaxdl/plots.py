@@ -20,7 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
-from scipy import stats
+
+from jaxdl.statistics import mean_and_interval
 
 AnyArray = Array | np.ndarray
 
@@ -112,7 +113,7 @@ def _draw_curve(axes: Axes, split: str, values: Float[np.ndarray, "seeds epochs"
     style = dict(_SPLIT_STYLES.get(split, {"color": GREY, "linestyle": ":", "marker": "v"}))
     style["marker"] = style["marker"] if epochs <= 30 else ""
     if seeds > 1:
-        half = stats.t.ppf(0.975, seeds - 1) * values.std(axis=0, ddof=1) / math.sqrt(seeds)
+        half = np.array([mean_and_interval(of_epoch)[1] for of_epoch in values.T])
         axes.fill_between(epoch, mean - half, mean + half, color=style["color"], alpha=0.2, lw=0)
     axes.plot(epoch, mean, label=split, **style)
 

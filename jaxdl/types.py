@@ -12,6 +12,9 @@ import jax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key, PyTree
 
+Number = float | int | Array
+"""A number that may be traced, such as a learning rate: a leaf of a pytree, never static."""
+
 Params = PyTree
 ModelState = PyTree
 """What a model carries besides its parameters: running statistics, say. ``{}`` for most."""

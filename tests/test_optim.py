@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import inspect
-import json
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,8 @@ import numpy as np
 import optax
 import optax.contrib
 import pytest
-import tyro
 
+from jaxdl import cli
 from jaxdl.errors import InputError
 from jaxdl.optim import (
     ClipConfig,
@@ -20,10 +19,10 @@ from jaxdl.optim import (
     ScheduleConfig,
     averaged_params,
     check,
-    config_from_dict,
     make_optimizer,
     telemetry,
 )
+from jaxdl.optim.fields import require_number
 from jaxdl.optim.library import NOT_OFFERED, arguments_of, optimizers
 
 TARGET = {"dense": {"kernel": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "bias": jnp.array([0.5, -1.0])}}
@@ -274,20 +273,20 @@ class Command:
 
 
 def parse(line):
-    return tyro.cli(Command, args=line.split()).optimizer
+    return cli.parse(Command, line.split()).optimizer
 
 
 def test_a_command_line_sets_every_field():
     line = (
-        "--optimizer.name sgd --optimizer.learning-rate 1e-1 --optimizer.arguments momentum 0.5"
-        " nesterov True --optimizer.schedule.name step --optimizer.schedule.warmup 0.1"
-        " --optimizer.schedule.arguments every 0.5 --optimizer.clip.lower -1"
+        "--optimizer.name sgd --optimizer.learning-rate 1e-1 --optimizer.arguments momentum=0.5"
+        " nesterov=True --optimizer.schedule.name step --optimizer.schedule.warmup 0.1"
+        " --optimizer.schedule.arguments every=0.5 --optimizer.clip.lower -1"
         " --optimizer.clip.upper 2 --optimizer.clip.layer-norm 3 --optimizer.clip.global-norm 4"
         " --optimizer.weight-decay 0.2 --optimizer.average 0.6"
     )
     assert parse(line) == FULL
     assert parse("") == OptimizerConfig()
-    check(parse("--optimizer.name adam --optimizer.arguments b1 0 eps 1e-7"))
+    check(parse("--optimizer.name adam --optimizer.arguments b1=0 eps=1e-7"))
     assert parse("--optimizer.average None").average is None
 
 
@@ -298,20 +297,6 @@ def test_help_says_what_each_field_means(capsys):
     assert "The learning rate, before any schedule" in text
     assert "cosine, one_cycle" in text
     assert "The largest norm of the whole gradient." in text
-
-
-def test_a_configuration_is_plain_data():
-    text = json.dumps(dataclasses.asdict(FULL))
-    assert config_from_dict(OptimizerConfig, json.loads(text)) == FULL
-    assert config_from_dict(OptimizerConfig, {"name": "adam"}) == OptimizerConfig("adam")
-    with pytest.raises(InputError, match=r"unknown setting optimizer.clip.globalnorm: did you"):
-        config_from_dict(OptimizerConfig, {"clip": {"globalnorm": 1.0}}, "optimizer")
-    with pytest.raises(InputError, match=r"optimizer.clip must be a table"):
-        config_from_dict(OptimizerConfig, {"clip": 1.0}, "optimizer")
-    with pytest.raises(InputError, match=r"optimizer.name must be of type str, not 5"):
-        config_from_dict(OptimizerConfig, {"name": 5}, "optimizer")
-    with pytest.raises(InputError, match=r"schedule.arguments must be of type dict"):
-        config_from_dict(OptimizerConfig, {"schedule": {"arguments": [1]}})
 
 
 NAN, INF = float("nan"), float("inf")
@@ -325,7 +310,6 @@ NAN, INF = float("nan"), float("inf")
         ({"arguments": {"b1": 0.9}}, "adadelta takes no argument 'b1': choose from eps, rho"),
         ({"name": "sgd", "arguments": {"momentun": 0.9}}, "did you mean momentum?"),
         ({"name": "sign_sgd", "arguments": {"b1": 0.9}}, "it takes none"),
-        ({"arguments": {"rho": "0.9"}}, "rho must be a number, not '0.9'"),
         ({"arguments": {"rho": None}}, "rho must be a number, not None"),
         ({"arguments": {"rho": NAN}}, "rho must be a finite number, not nan"),
         ({"name": "sgd", "arguments": {"nesterov": 0.5}}, "nesterov must be True or False"),
@@ -334,7 +318,6 @@ NAN, INF = float("nan"), float("inf")
         ({"learning_rate": NAN}, "learning_rate must be a finite number 0 or more, not nan"),
         ({"learning_rate": INF}, "learning_rate must be"),
         ({"learning_rate": -1.0}, "learning_rate must be"),
-        ({"learning_rate": "fast"}, "learning_rate must be a number, not 'fast'"),
         ({"learning_rate": jnp.array([0.1, NAN])}, "learning_rate must be"),
         ({"weight_decay": -0.1}, "weight_decay must be"),
         ({"name": "adamw", "weight_decay": 0.1, "arguments": {"weight_decay": 0.1}}, "given twice"),
@@ -355,6 +338,12 @@ def test_what_cannot_be_is_named_in_one_line(fields, message):
     with pytest.raises(InputError, match=message) as caught:
         check(OptimizerConfig(**fields))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["0.9", True, None])
+def test_what_is_no_number_is_said_so(value):
+    with pytest.raises(InputError, match=f"rho must be a number, not {value!r}"):
+        require_number("rho", value)
 
 
 @pytest.mark.parametrize("schedule", [ScheduleConfig("cosine"), ScheduleConfig(warmup=0.1)])

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy import interpolate
 
-Number = float | Float[Array, ""]
+from jaxdl.types import Number
 
 KEY_OFFSET = 0x617567
 """Folded into an example's key, so that its moves and its dropout draw different numbers."""

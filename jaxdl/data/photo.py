@@ -204,7 +204,7 @@ def _main_pieces(
 
 
 def _stroke_width(strokes: Bool[np.ndarray, "height width"]) -> float:
-    """The mean width in pixels: a bar's inner points are a quarter of it from the outside."""
+    """The mean width in pixels: a bar's points lie a quarter of it from its edges on average."""
     depth = np.asarray(ndimage.distance_transform_edt(strokes))
     return 4 * (float(depth[strokes].mean()) - 0.5)
 

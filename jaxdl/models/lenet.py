@@ -21,9 +21,8 @@ from jaxdl.nn import (
     initializer,
     max_pool,
 )
-from jaxdl.nn.dropout import Number
 from jaxdl.pixels import scale_pixels
-from jaxdl.types import Keys, Model, Params
+from jaxdl.types import Keys, Model, Number, Params
 
 
 def lenet(classes: int = 10, dropout_rates: tuple[Number, Number] = (0.25, 0.5)) -> Model:

@@ -9,9 +9,8 @@ from jaxtyping import Array, Float
 
 from jaxdl.errors import InputError, near_names
 from jaxdl.nn import dropout, flax_model, initializer
-from jaxdl.nn.dropout import Number
 from jaxdl.pixels import scale_pixels
-from jaxdl.types import Keys, Model
+from jaxdl.types import Keys, Model, Number
 
 ACTIVATIONS = {
     "relu": jax.nn.relu,

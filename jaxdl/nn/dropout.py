@@ -8,9 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float, Key, UInt16
 
-from jaxdl.types import Keys
-
-Number = float | Float[Array, ""]
+from jaxdl.types import Keys, Number
 
 LEVELS = 2**16
 

@@ -9,7 +9,6 @@ from jaxdl.optim.averaging import average_parameters, averaged_params
 from jaxdl.optim.chain import make_optimizer, telemetry
 from jaxdl.optim.clipping import ClipConfig, clip_gradients
 from jaxdl.optim.config import OptimizerConfig, check
-from jaxdl.optim.fields import config_from_dict
 from jaxdl.optim.schedules import ScheduleConfig
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "averaged_params",
     "check",
     "clip_gradients",
-    "config_from_dict",
     "make_optimizer",
     "telemetry",
 ]

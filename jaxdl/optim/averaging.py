@@ -8,8 +8,8 @@ import optax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PyTree
 
-from jaxdl.optim.fields import Number, as_arrays
-from jaxdl.types import Params
+from jaxdl.optim.fields import as_arrays
+from jaxdl.types import Number, Params
 
 
 class AverageState(NamedTuple):

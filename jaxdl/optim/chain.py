@@ -13,10 +13,10 @@ from jaxdl.errors import InputError
 from jaxdl.optim.averaging import average_parameters
 from jaxdl.optim.clipping import ClipState, clip_gradients
 from jaxdl.optim.config import OptimizerConfig, check_names
-from jaxdl.optim.fields import Number, as_arrays
+from jaxdl.optim.fields import as_arrays
 from jaxdl.optim.library import arguments_of, build
 from jaxdl.optim.schedules import ends, learning_rate_factor
-from jaxdl.types import Metrics, Params
+from jaxdl.types import Metrics, Number, Params
 
 Scalar = Float[Array, ""]
 

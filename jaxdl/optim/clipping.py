@@ -17,7 +17,8 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, PyTree
 
 from jaxdl.errors import InputError
-from jaxdl.optim.fields import Number, as_arrays, require_number
+from jaxdl.optim.fields import as_arrays, require_number
+from jaxdl.types import Number
 
 Scalar = Float[Array, ""]
 

@@ -10,13 +10,14 @@ from jax.tree_util import DictKey, GetAttrKey
 
 from jaxdl.errors import InputError
 from jaxdl.optim.clipping import ClipConfig, check_clip
-from jaxdl.optim.fields import Number, is_number, require_number
+from jaxdl.optim.fields import is_number, require_number
 from jaxdl.optim.library import check_optimizer_names
 from jaxdl.optim.schedules import (
     ScheduleConfig,
     check_schedule_names,
     check_schedule_numbers,
 )
+from jaxdl.types import Number
 
 _IDLE = ("constant", None)
 _NUMBERS = ("learning_rate", "schedule", "clip", "weight_decay", "average")
@@ -30,8 +31,7 @@ class OptimizerConfig:
     """An optimizer: by default Adadelta as Keras had it (learning rate 1, rho 0.95, epsilon 1e-7).
 
     A pytree: numbers are leaves, so they can be traced, swept and changed without recompiling;
-    names, whole numbers, switches and None are static. It is plain data for `dataclasses.asdict`,
-    and `jaxdl.optim.config_from_dict` reads that back.
+    names, whole numbers, switches and None are static.
 
     >>> OptimizerConfig("sgd", 0.1, {"momentum": 0.9, "nesterov": True}).arguments["momentum"]
     0.9
@@ -44,7 +44,7 @@ class OptimizerConfig:
     """The learning rate, before any schedule; adadelta wants 1, adam about 0.001."""
 
     arguments: dict[str, bool | int | Number | None] = field(default_factory=dict)
-    """Its other arguments as Optax calls them, such as: momentum 0.9 nesterov True."""
+    """Its other arguments as Optax calls them, such as `momentum=0.9 nesterov=True`."""
 
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """How the learning rate moves during the run."""

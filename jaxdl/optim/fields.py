@@ -1,16 +1,13 @@
-"""What the configurations share: numbers that may be traced, and checks of what users give."""
+"""What the configurations share: checks of what users give, and numbers made arrays."""
 
-import dataclasses
 import inspect
-import typing
-from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from tyro.constructors import PrimitiveConstructorSpec
 
 from jaxdl.errors import InputError, near_names
 
@@ -21,23 +18,6 @@ def is_number(value: Any) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
-if TYPE_CHECKING:
-    Number = float | int | Array
-else:
-    # At run time anything will do, for JAX rebuilds pytrees with placeholders for numbers.
-    Number = Annotated[
-        Any,
-        PrimitiveConstructorSpec(
-            nargs=1,
-            metavar="FLOAT",
-            instance_from_str=lambda words: float(words[0]),
-            is_instance=is_number,
-            str_from_instance=lambda value: [str(value)],
-        ),
-    ]
-"""A number that may be traced; a command line reads it as a float."""
-
-Config = TypeVar("Config")
 Tree = TypeVar("Tree")
 
 
@@ -76,28 +56,3 @@ def number_arguments(function: Callable) -> list[str]:
     """The names of the arguments of ``function`` that have a default."""
     parameters = inspect.signature(function).parameters.values()
     return [p.name for p in parameters if p.default is not p.empty]
-
-
-def config_from_dict(cls: type[Config], values: Any, name: str = "") -> Config:
-    """The frozen dataclass ``cls`` from the dict that `dataclasses.asdict` gave, nested ones too.
-
-    What is missing takes its default. ``name`` is how the user knows it (``optimizer``).
-
-    Raises:
-        InputError: a name that ``cls`` has not, or a value of another type.
-    """
-    if not isinstance(values, Mapping):
-        raise InputError(f"{name or 'the configuration'} must be a table of names, not {values!r}")
-    types = typing.get_type_hints(cls)
-    fields = {}
-    for key, value in values.items():
-        path = f"{name}.{key}" if name else key
-        if key not in types:
-            raise InputError(f"unknown setting {path}: {near_names(key, types)}")
-        kind = typing.get_origin(types[key]) or types[key]
-        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-            value = config_from_dict(kind, value, path)
-        elif kind in (bool, dict, int, str) and not isinstance(value, kind):
-            raise InputError(f"{path} must be of type {kind.__name__}, not {value!r}")
-        fields[key] = value
-    return cls(**fields)

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxdl.errors import InputError, near_names
-from jaxdl.optim.fields import Number, number_arguments, require_known, require_number
+from jaxdl.optim.fields import number_arguments, require_known, require_number
+from jaxdl.types import Number
 
 Scalar = Float[Array, ""]
 
