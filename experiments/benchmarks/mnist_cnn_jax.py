@@ -1,7 +1,7 @@
 """Our side of the benchmark `mnist_cnn`: run by it, in a process of its own.
 
-Arguments: steps in a block, threads (XLA takes as many as there are processors). A line in, a
-block of steps, a line of JSON out. A block is an epoch of a run, as users train.
+Argument: steps in a block. A line in, a block of steps, a line of JSON out. A block is an epoch of
+a run, as users train.
 """
 
 import json
