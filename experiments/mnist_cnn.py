@@ -227,10 +227,10 @@ def summary(
 def report(results: dict[str, list], trained: sessions.Trained, run: Run) -> None:
     """Prints the result in a few lines."""
     mean, half_width = mean_and_interval(results["accuracy"])
-    seeds = len(results["accuracy"])
+    seeds, epochs = len(results["accuracy"]), trained.epochs["loss"].shape[-1]
     spread = f" ± {half_width:.2%} (95 % interval, {seeds} seeds)" if seeds > 1 else ""
     print(
-        f"test accuracy {mean:.2%}{spread} after {trained.epochs['loss'].shape[-1]} epochs; "
+        f"test accuracy {mean:.2%}{spread} after {epochs} epoch{'s' * (epochs > 1)}; "
         f"{trained.seconds_compiling:.0f} s to compile, {trained.seconds_running:.0f} s to run"
     )
     if (failed := int(trained.state.failed_step.min())) != train.NEVER:

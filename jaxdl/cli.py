@@ -49,7 +49,6 @@ Config = TypeVar("Config")
 MAX_ERROR_LINES = 3
 _CONFIG_HELP = "--config FILE takes the defaults from the config.json of an earlier run instead."
 _MOST_CPU_DEVICES = 256  # JAX makes any number, but takes a minute for 20,000
-_CACHE_SETTING = "jax_compilation_cache_dir"
 _BROKEN_PIPE = 128 + 13  # the shell's code for SIGPIPE, which Windows lacks
 
 
@@ -139,7 +138,7 @@ def load_config(config_type: type[Config], path: Path) -> Config:
         raise InputError(f"--config {path}: {error}") from error
 
 
-# --- devices and compilations --------------------------------------------------------------------
+# --- devices -------------------------------------------------------------------------------------
 
 
 def use_devices(count: int) -> Mesh:
@@ -156,26 +155,6 @@ def use_devices(count: int) -> Mesh:
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", count)
     return make_mesh(count)
-
-
-def use_compilation_cache() -> Path | None:
-    """Keeps compiled programs in the user's cache directory, so that a second run starts at once.
-
-    Leaves alone a cache that JAX was told of already (``JAX_COMPILATION_CACHE_DIR``).
-
-    Returns:
-        The directory in use; None where it cannot be written.
-    """
-    if chosen := getattr(jax.config, _CACHE_SETTING):
-        return Path(chosen)
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    directory = Path(home).expanduser() / "jaxdl" / "compiled"
-    with contextlib.suppress(OSError):
-        directory.mkdir(parents=True, exist_ok=True)
-    if not os.access(directory, os.W_OK):
-        return None
-    jax.config.update(_CACHE_SETTING, str(directory))
-    return directory
 
 
 # --- flags ---------------------------------------------------------------------------------------

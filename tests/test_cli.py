@@ -413,27 +413,3 @@ def test_cpu_cores_become_devices():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout == "3 2\n"
-
-
-@pytest.fixture
-def no_cache(monkeypatch):
-    jax.config.update("jax_compilation_cache_dir", None)
-    yield monkeypatch
-    jax.config.update("jax_compilation_cache_dir", None)
-
-
-def test_the_compilation_cache_lies_in_the_users_cache_directory(no_cache, tmp_path):
-    no_cache.setenv("XDG_CACHE_HOME", str(tmp_path))
-    directory = cli.use_compilation_cache()
-    assert directory == tmp_path / "jaxdl" / "compiled"
-    assert directory.is_dir()
-    assert jax.config.jax_compilation_cache_dir == str(directory)
-
-
-def test_a_cache_that_cannot_be_written_or_is_set_already_is_left_alone(no_cache, tmp_path):
-    (tmp_path / "file").touch()
-    no_cache.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert cli.use_compilation_cache() is None
-    assert jax.config.jax_compilation_cache_dir is None
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
-    assert cli.use_compilation_cache() == tmp_path

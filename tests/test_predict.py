@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_form_of_a_digit_is_read_as_the_original(trained, tmp_path):
-    """The first test digit of each class that the network reads, in 18 forms."""
+    """The first test digit of each class that the network reads, in every form."""
     test = data.load("mnist_5k").test
     images, truths = np.asarray(test.inputs), np.asarray(test.targets)
     network, _ = predict.load_network(trained)
