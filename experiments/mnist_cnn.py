@@ -22,6 +22,7 @@ Steinkraus and Platt 2003), Adam with a one-cycle learning rate and a moving ave
 parameters. Its numbers were chosen on a validation split (`--validation-fraction`).
 """
 
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +45,9 @@ from jaxdl.types import Examples, LossFn, Model, Variables
 
 SHOWN = 30
 """Test digits in the figure of predictions."""
+
+LARGEST_SEED = 2**31 - 1
+"""What fits the 32-bit integer that a random key is made of."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,8 @@ def run(config: Config) -> None:
         draw(build_model(config), first, dataset, trained.epochs, directory.figures)
         directory.write_summary(summary(results, params, dataset, trained))
         report(results, trained, directory)
+    if failed_step(trained) is not None:
+        sys.exit(1)
 
 
 def check(config: Config) -> None:
@@ -124,6 +130,8 @@ def check(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} {value}: give 1 or more")
+    if not 0 <= config.seed <= LARGEST_SEED - config.seeds:
+        raise InputError(f"--seed {config.seed}: give 0 to {LARGEST_SEED - config.seeds}")
     shares = {
         "--dropout": config.dropout,
         "--label-smoothing": (config.label_smoothing,),
@@ -210,13 +218,12 @@ def summary(
 ) -> dict[str, Any]:
     """What ``summary.json`` holds besides where it comes from."""
     means = {f"test_{name}": mean_and_interval(seeds) for name, seeds in results.items()}
-    failed = int(trained.state.failed_step.min())
     return {
         **{name: mean for name, (mean, _) in means.items()},
         **{f"{name}_interval": half_width for name, (_, half_width) in means.items()},
         **{f"test_{name}_of_seeds": seeds for name, seeds in results.items()},
         "epochs": trained.epochs["loss"].shape[-1],
-        "failed_step": None if failed == train.NEVER else failed,
+        "failed_step": failed_step(trained),
         "params_sha256": tree_sha256(params),
         "dataset_sha256": dataset.sha256,
         "seconds_compiling": trained.seconds_compiling,
@@ -224,17 +231,23 @@ def summary(
     }
 
 
+def failed_step(trained: sessions.Trained) -> int | None:
+    """The first step of any seed whose loss or gradient was not finite."""
+    first = int(trained.state.failed_step.min())
+    return None if first == train.NEVER else first
+
+
 def report(results: dict[str, list], trained: sessions.Trained, run: Run) -> None:
-    """Prints the result in a few lines."""
+    """Prints the result in a few lines, a failure first."""
+    if (failed := failed_step(trained)) is not None:
+        print(f"stopped early: loss or gradient were not finite at step {failed}")
     mean, half_width = mean_and_interval(results["accuracy"])
     seeds, epochs = len(results["accuracy"]), trained.epochs["loss"].shape[-1]
-    spread = f" ± {half_width:.2%} (95 % interval, {seeds} seeds)" if seeds > 1 else ""
+    spread = f" ± {half_width:.2%} (95% interval, {seeds} seeds)" if seeds > 1 else ""
     print(
         f"test accuracy {mean:.2%}{spread} after {epochs} epoch{'s' * (epochs > 1)}; "
         f"{trained.seconds_compiling:.0f} s to compile, {trained.seconds_running:.0f} s to run"
     )
-    if (failed := int(trained.state.failed_step.min())) != train.NEVER:
-        print(f"stopped early: loss or gradient were not finite at step {failed}")
     print(f"figures, metrics and checkpoints are in {run.directory}")
 
 

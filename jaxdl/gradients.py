@@ -13,6 +13,7 @@ from jax import lax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PyTree
 
+from jaxdl.errors import InputError
 from jaxdl.parallel import sum_over_devices
 from jaxdl.types import (
     Batch,
@@ -51,8 +52,17 @@ def per_example_gradients(
     ``microbatch_size`` examples at a time; it must divide the batch.
 
     Raises:
-        ValueError: ``microbatch_size`` does not divide the batch.
+        InputError: ``microbatch_size`` does not divide the batch, or the model's state depends on
+            the whole batch (batch norm), so that no example has a gradient of its own.
     """
+    size = batch.weights.shape[0]
+    if jax.tree.leaves(model_state):
+        raise InputError(
+            "an example has no gradient of its own in a model whose state each batch moves "
+            "(batch norm); take a group or layer norm"
+        )
+    if size % (microbatch_size or 1):
+        raise InputError(f"a microbatch of {microbatch_size} does not divide a batch of {size}")
 
     def one(example: Batch, key) -> Params:
         def loss(params):
@@ -61,11 +71,8 @@ def per_example_gradients(
 
         return jax.grad(loss)(params)
 
-    size = batch.weights.shape[0]
     if microbatch_size is None:
         return jax.vmap(one)(batch, keys)
-    if size % microbatch_size:
-        raise ValueError(f"a microbatch of {microbatch_size} does not divide a batch of {size}")
     pieces = jax.tree.map(
         lambda leaf: leaf.reshape(-1, microbatch_size, *leaf.shape[1:]), (batch, keys)
     )

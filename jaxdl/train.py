@@ -43,7 +43,6 @@ from jaxdl.types import (
 )
 
 NEVER = 2**31 - 1
-PADDING = -1
 VALIDATION = "validation"
 EVALUATION_BATCH = 1000
 
@@ -82,7 +81,7 @@ class History(NamedTuple):
 
     Attributes:
         epochs: means over each epoch's examples ``(epochs,)``, and ``NAME_METRIC`` of each
-            evaluation at its end.
+            evaluation at its end. The first is the first that this call ran.
         steps: the metrics of each update ``(epochs, steps)``.
     """
 
@@ -143,7 +142,7 @@ def make_update(gradient_fn: GradientFn, optimizer: optax.GradientTransformation
     an update with another learning rate runs the same compiled program.
 
     The metrics are those of the gradient function and the optimizer's telemetry
-    (`jaxdl.optim.telemetry`), all scalars.
+    (`jaxdl.optim.telemetry`), all scalars; ``gradient_norm`` is among them with any Optax chain.
     """
     return Partial(_update, as_pytree(gradient_fn), as_pytree(optimizer))
 
@@ -154,7 +153,8 @@ def _update(gradient_fn, optimizer, state: TrainState, batch: Batch) -> tuple[Tr
     gradient, aux = gradient_fn(state.params, state.model_state, batch, keys)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    metrics = {**aux.metrics, **optim.telemetry(opt_state)}
+    seen = optim.telemetry(opt_state) or {"gradient_norm": optim.global_norm(gradient)}
+    metrics = {**aux.metrics, **seen}
     return TrainState(state.step + 1, params, aux.model_state, opt_state, state.key), metrics
 
 
@@ -228,7 +228,7 @@ def fit(
         update: from `make_update`, or any function like it; its metrics hold ``loss`` and
             ``examples``.
         state: from `init_state`, or from an earlier run that is to go on.
-        examples: to train on, on the device.
+        examples: to train on; put on the device if they are not there.
         epochs: of the whole run, those that ``state`` has behind it included.
         batch_size: static; on a mesh, the size of the global batch.
         loss_fn: for the evaluations.
@@ -245,10 +245,19 @@ def fit(
 
     Raises:
         InputError: a batch size or a number of epochs that cannot be; evaluations or patience
-            without what they need.
+            without what they need; a mesh for a model whose state each batch moves (batch norm).
     """
     plan, program = _prepare(
-        update, state, examples, epochs, batch_size, loss_fn, evaluations, patience, mesh, 1
+        update,
+        state,
+        examples,
+        epochs=epochs,
+        batch_size=batch_size,
+        loss_fn=loss_fn,
+        evaluations=evaluations,
+        patience=patience,
+        mesh=mesh,
+        segments_per_epoch=1,
     )
     return _fit(*program, plan=plan, epochs=epochs, mesh=mesh)
 
@@ -268,22 +277,35 @@ def fit_in_segments(
 ) -> Iterator[Segment]:
     """The same run as `fit`, seen between segments: for progress, checkpoints, logs.
 
-    Yields a `Segment` after each: the state (donated when the next one is asked for: save or copy
+    Yields a `Segment` after each: its state (donated when the next one is asked for: save or copy
     what is to be kept), the metrics of its steps ``(steps,)``, and at the end of an epoch that
     epoch's means (else None). Ends when all epochs are done or the run has stopped. A state that
-    was yielded, or restored from a checkpoint, can be given back to go on from there.
+    was yielded, or restored from a checkpoint, can be given back to go on from there (and is then
+    donated; a `TrainState` stays as it is). A step that fails as the first of a segment is undone
+    to the start of the segment before.
 
     A state with a leading axis is that many runs side by side, each stopping for itself
     (``jax.vmap(init_state, in_axes=(0, None, None, None))`` over keys makes one); all that is
     yielded has that axis too.
     """
-    # fmt: off
     plan, program = _prepare(
-        update, state, examples, epochs, batch_size, loss_fn, evaluations, patience, mesh,
-        segments_per_epoch,
+        update,
+        state,
+        examples,
+        epochs=epochs,
+        batch_size=batch_size,
+        loss_fn=loss_fn,
+        evaluations=evaluations,
+        patience=patience,
+        mesh=mesh,
+        segments_per_epoch=segments_per_epoch,
     )
-    # fmt: on
-    update, loss_fn, fitted, examples, evaluated, patience_limit = program
+    # A generator of its own, so that what is wrong is said here and not where it is iterated.
+    return _segments(program, plan, epochs, mesh)
+
+
+def _segments(program: _Program, plan: Plan, epochs: int, mesh: Mesh | None) -> Iterator[Segment]:
+    update, loss_fn, fitted, examples, evaluations, patience = program
     step = int(fitted.train.step.max())
     while step < epochs * plan.steps_per_epoch and not fitted.stopped.all():
         epoch_end = (step // plan.steps_per_epoch + 1) * plan.steps_per_epoch
@@ -292,7 +314,7 @@ def fit_in_segments(
         epoch = None
         if step == epoch_end or fitted.stopped.all():
             fitted, epoch = _fit_end_of_epoch(
-                loss_fn, fitted, evaluated, patience_limit, plan=plan, mesh=mesh
+                loss_fn, fitted, evaluations, patience, plan=plan, mesh=mesh
             )
         yield Segment(fitted, steps, epoch)
 
@@ -317,13 +339,14 @@ def begin(
             return update(state, _take(examples, jnp.arange(batch_size)))[1]
 
         totals = {k: jnp.zeros(v.shape, v.dtype) for k, v in jax.eval_shape(first_metrics).items()}
-        # Copies, since a donated buffer may stand in one place only.
-        previous = jax.tree.map(jnp.copy, state)
+        # Copies, since a donated buffer may stand in one place only, and the given state stays.
+        first, previous = (jax.tree.map(jnp.copy, state) for _ in range(2))
         params, model_state = jax.tree.map(jnp.copy, (state.params, state.model_state))
-        best = Best(params, model_state, jnp.float32(jnp.inf), jnp.int32(0)) if keep_best else None
-        return FitState(state, previous, best, totals, jnp.int32(NEVER), jnp.bool_(False))
+        no_loss = jnp.full((), jnp.inf, totals["loss"].dtype)
+        best = Best(params, model_state, no_loss, jnp.int32(0)) if keep_best else None
+        return FitState(first, previous, best, totals, jnp.int32(NEVER), jnp.bool_(False))
 
-    update = as_pytree(update)
+    update, examples = as_pytree(update), jax.tree.map(jnp.asarray, examples)
     return jax.vmap(one)(state) if state.step.ndim else one(state)
 
 
@@ -340,7 +363,13 @@ def final_params(state: FitState) -> tuple[Params, ModelState]:
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:
-    """How many updates an epoch over ``count`` examples has: the last batch may be smaller."""
+    """How many updates an epoch over ``count`` examples has: the last batch may be smaller.
+
+    Raises:
+        InputError: the batch size is below 1 or above ``count``.
+    """
+    if not 1 <= batch_size <= count:
+        raise InputError(f"batch size {batch_size} for {count} examples; choose 1 to {count}")
     return -(-count // batch_size)
 
 
@@ -400,7 +429,7 @@ def _step(update: Update, examples: Examples, limit, carry, row):
     """One update, which counts if its step is below ``limit`` and nothing has failed so far."""
     train, totals, failed = carry
     new, metrics = update(train, _take(examples, row))
-    active = (row[0] != PADDING) & (train.step < limit) & (failed == NEVER)
+    active = (row[0] >= 0) & (train.step < limit) & (failed == NEVER)
     finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics.get("gradient_norm", 0.0))
     failed = jnp.where(active & ~finite, train.step, failed)
     good = active & finite
@@ -458,7 +487,7 @@ def _fit(
 
         def skip(state):
             _, history = jax.eval_shape(go, state)
-            return state, jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan), history)
+            return state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), history)
 
         def epoch(state, _):
             over = state.stopped | (state.train.step >= epochs * plan.steps_per_epoch)
@@ -511,17 +540,21 @@ def _segment_rows(state: TrainState, examples: Examples, plan: Plan) -> Int[Arra
 
 
 def _rows(order: Int[Array, " count"], steps: int, batch_size: int) -> Int[Array, "steps batch"]:
+    """``order`` in rows, padded with examples of its own, so that their statistics are real ones.
+
+    The index of an example that only pads is stored as its complement, ``~index``, below 0.
+    """
     padding = steps * batch_size - order.shape[0]
-    return jnp.pad(order, (0, padding), constant_values=PADDING).reshape(steps, batch_size)
+    return jnp.append(order, ~jnp.resize(order, (padding,))).reshape(steps, batch_size)
 
 
 def _take(examples: Examples, row: Int[Array, " batch"]) -> Batch:
     """This device's share of the examples that ``row`` names; padding has weight 0."""
     share = -(-row.shape[0] // device_count())
-    row = jnp.pad(row, (0, share * device_count() - row.shape[0]), constant_values=PADDING)
+    row = jnp.pad(row, (0, share * device_count() - row.shape[0]), constant_values=~0)
     row = lax.dynamic_slice_in_dim(row, device_index() * share, share)
-    index = jnp.maximum(row, 0)
-    weights = (row != PADDING).astype(jnp.float32)
+    index = jnp.where(row < 0, ~row, row)
+    weights = (row >= 0).astype(jnp.float32)
     return Batch(examples.inputs[index], examples.targets[index], weights)
 
 
@@ -529,26 +562,38 @@ def _take(examples: Examples, row: Int[Array, " batch"]) -> Batch:
 
 
 def _prepare(
-    update, state, examples, epochs, batch_size, loss_fn, evaluations, patience, mesh, segments
+    update: Update,
+    state: TrainState | FitState,
+    examples: Examples,
+    *,
+    epochs: int,
+    batch_size: int,
+    loss_fn: LossFn | None,
+    evaluations: Mapping[str, Examples] | None,
+    patience: int | None,
+    mesh: Mesh | None,
+    segments_per_epoch: int,
 ) -> tuple[Plan, _Program]:
     """Checks the arguments of a run and brings them into the form of its compiled program."""
-    count = examples.targets.shape[0]
-    if not 1 <= batch_size <= count:
-        raise InputError(f"batch size {batch_size} for {count} examples; choose 1 to {count}")
+    examples, evaluated = jax.tree.map(jnp.asarray, (examples, dict(evaluations or {})))
+    steps = steps_per_epoch(examples.targets.shape[0], batch_size)
     if epochs < 0:
         raise InputError(f"{epochs} epochs; choose 0 or more")
-    if evaluations and loss_fn is None:
+    if evaluated and loss_fn is None:
         raise InputError("evaluations need a loss_fn")
-    if patience is not None and VALIDATION not in (evaluations or {}):
+    if patience is not None and VALIDATION not in evaluated:
         raise InputError(f"patience needs an evaluation named {VALIDATION!r}")
-    steps = steps_per_epoch(count, batch_size)
-    plan = Plan(batch_size, steps, -(-steps // max(1, min(segments, steps))))
-    evaluated = dict(evaluations or {})
+    plan = Plan(batch_size, steps, -(-steps // max(1, min(segments_per_epoch, steps))))
     if not isinstance(state, FitState):
         state = begin(update, state, examples, batch_size, keep_best=VALIDATION in evaluated)
-    patience = jnp.int32(NEVER if patience is None else patience)
-    program = _Program(as_pytree(update), as_pytree(loss_fn), state, examples, evaluated, patience)
+    limit = jnp.int32(NEVER if patience is None else patience)
+    program = _Program(as_pytree(update), as_pytree(loss_fn), state, examples, evaluated, limit)
     if mesh is not None:
+        if mesh.size > 1 and jax.tree.leaves(state.train.model_state):
+            raise InputError(
+                "a model whose state each batch moves (batch norm) trains on one device; "
+                "take a group or layer norm, or no mesh"
+            )
         program = jax.device_put(program, NamedSharding(mesh, PartitionSpec()))
     return plan, program
 

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key, PyTree
 
@@ -98,15 +100,16 @@ Update = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 def as_pytree(tree: Any) -> Any:
-    """Makes every bare function in ``tree`` a `Partial`, so that a jitted program can take it.
+    """Makes every leaf of ``tree`` one that a jitted program can take as an argument.
 
-    A function that is a Partial already keeps the numbers bound to it as leaves.
+    A bare function becomes a `Partial`, and a Python number bound to one a floating array: 0.5, 1
+    and an array are the same program.
     """
 
-    def wrap(node):
-        return Partial(node) if callable(node) and not isinstance(node, Partial) else node
+    def convert(leaf):
+        if callable(leaf):
+            return Partial(leaf)
+        is_plain_number = isinstance(leaf, float | int | np.number) and not isinstance(leaf, bool)
+        return jnp.asarray(leaf, dtype=float) if is_plain_number else leaf
 
-    def is_function(node):
-        return callable(node)
-
-    return jax.tree.map(wrap, tree, is_leaf=is_function)
+    return jax.tree.map(convert, tree)

@@ -7,6 +7,7 @@ import pytest
 from toy import examples, linear_model
 
 from jaxdl import losses
+from jaxdl.errors import InputError
 from jaxdl.gradients import mean_gradient, per_example_gradients
 from jaxdl.types import Batch
 
@@ -72,5 +73,13 @@ def test_a_nan_of_weight_0_does_not_count():
 def test_a_microbatch_that_does_not_divide_is_refused():
     batch = Batch(*examples(6), jnp.ones(6))
     loss_fn = losses.classification_loss(linear_model())
-    with pytest.raises(ValueError, match="4 does not divide a batch of 6"):
+    with pytest.raises(InputError, match="4 does not divide a batch of 6"):
         per_example_gradients(loss_fn, PARAMS, {}, batch, None, microbatch_size=4)
+
+
+def test_a_model_whose_state_each_batch_moves_is_refused():
+    """Batch norm of one example is 0, and so would be its gradient."""
+    batch = Batch(*examples(6), jnp.ones(6))
+    loss_fn = losses.classification_loss(linear_model())
+    with pytest.raises(InputError, match="group or layer norm"):
+        per_example_gradients(loss_fn, PARAMS, {"mean": jnp.zeros(5)}, batch, None)

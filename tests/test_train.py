@@ -8,13 +8,15 @@ import pytest
 from jax.tree_util import Partial
 from toy import examples, gradient_descent, linear_model, setup
 
-from jaxdl import train
+from jaxdl import models, optim, train
+from jaxdl.data.augment import Moves, random_moves
 from jaxdl.errors import InputError
 from jaxdl.gradients import mean_gradient
-from jaxdl.losses import classification_loss, l2, with_penalty
+from jaxdl.losses import classification_loss, l2, with_augmentation, with_penalty
 from jaxdl.parallel import make_mesh
 from jaxdl.types import Batch, Examples, as_pytree
 
+ONE = np.float32(1)
 RUN = {"epochs": 3, "batch_size": 16}
 
 
@@ -115,10 +117,46 @@ def test_no_number_recompiles_anything():
 
     first = run(0.1, 0.2, 1e-3)
     traced, compiled = traces, train._fit._cache_size()
-    others = [run(0.2, 0.2, 1e-3), run(0.1, 0.5, 1e-3), run(0.1, 0.2, 1e-1)]
+    others = [run(0.2, 0.2, 1e-3), run(0.1, 0.5, 1e-3), run(0.1, 0.2, 1), run(0.1, 0.2, ONE / 2)]
     assert traced > 0
     assert (traces, train._fit._cache_size()) == (traced, compiled)
     assert not any(same(first, other) for other in others)
+
+
+def test_no_number_of_a_whole_recipe_recompiles_anything():
+    """An optimizer with all it can have, dropout, smoothing, moves of the images, a penalty."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (64, 8, 8, 1), np.uint8), rng.integers(0, 4, 64)
+    data = Examples(jnp.asarray(images), jnp.asarray(labels))
+
+    def run(**numbers):
+        x = dict.fromkeys(("rate", "momentum", "clip", "decay", "average"), 0.1)
+        x = {**x, "dropout": 0.5, "smoothing": 0.1, "rotation": 0.1, "l2": 1e-3, **numbers}
+        model = models.mlp((16,), classes=4, dropout_rate=x["dropout"])
+        loss_fn = classification_loss(model, x["smoothing"])
+        loss_fn = with_augmentation(loss_fn, Partial(random_moves, Moves(rotation=x["rotation"])))
+        loss_fn = with_penalty(loss_fn, Partial(l2, strength=x["l2"]))
+        config = optim.OptimizerConfig(
+            "sgd",
+            x["rate"],
+            {"momentum": x["momentum"]},
+            optim.ScheduleConfig("one_cycle"),
+            optim.ClipConfig(-x["clip"], x["clip"], x["clip"], x["clip"]),
+            weight_decay=x["decay"],
+            average=x["average"],
+        )
+        optimizer = optim.make_optimizer(config, 4)
+        update = train.make_update(mean_gradient(loss_fn), optimizer)
+        state = train.init_state(jax.random.key(0), model, optimizer, data.inputs[:1])
+        fitted, _ = train.fit(update, state, data, epochs=1, batch_size=16)
+        return train.final_params(fitted)
+
+    first = run()
+    compiled = train._fit._cache_size(), train._evaluate._cache_size()
+    for name in ("rate", "momentum", "clip", "decay", "average", "dropout", "smoothing", "l2"):
+        assert not same(first, run(**{name: 0.2})), name
+    assert not same(first, run(rotation=1))
+    assert (train._fit._cache_size(), train._evaluate._cache_size()) == compiled
 
 
 def test_runs_side_by_side_equal_runs_alone():
@@ -277,6 +315,78 @@ def test_padding_does_not_count():
     _, state, _ = setup(dropout_rate=0.0)
     expected, _ = update(state, alone)
     np.testing.assert_allclose(new.params["w"], expected.params["w"], rtol=1e-6)
+
+
+def test_padding_is_of_examples_of_its_own():
+    """So the statistics of a last, smaller batch (batch norm) are those of different examples."""
+
+    def update(state, batch):
+        metrics = {"loss": jnp.float32(0), "seen": batch.inputs.sum(), "real": batch.weights.sum()}
+        return state._replace(step=state.step + 1), {**metrics, "examples": jnp.float32(1)}
+
+    _, state, _ = setup()
+    digits = Examples(2.0 ** jnp.arange(10), jnp.zeros(10))
+    _, history = train.fit(update, state, digits, epochs=1, batch_size=4)
+    assert history.steps["real"].tolist() == [[4, 4, 2]]
+    seen = [int(total) for total in history.steps["seen"][0]]
+    assert [total.bit_count() for total in seen] == [4, 4, 4]
+    assert sum(seen) - (2**10 - 1) == sum(seen[:2]) & seen[2]
+
+
+def test_batch_norm_is_refused_on_many_devices():
+    update, state, _ = setup()
+    state = state._replace(model_state={"mean": jnp.zeros(3)})
+    with pytest.raises(InputError, match="trains on one device"):
+        train.fit(update, state, examples(), mesh=make_mesh(2), **RUN)
+
+
+def test_numpy_examples_will_do():
+    update, state, loss_fn = setup()
+    data = Examples(*map(np.asarray, examples()))
+    options = {"loss_fn": loss_fn, "evaluations": {"test": data}, **RUN}
+    plain, _ = train.fit(update, state, data, **options)
+    expected, _ = train.fit(update, state, examples(), **options)
+    assert same(plain.train.params, expected.train.params)
+
+
+def test_segments_leave_the_given_state_as_it_is():
+    update, state, _ = setup()
+    list(train.fit_in_segments(update, state, examples(), **RUN))
+    assert np.isfinite(state.params["w"]).all()
+
+
+def test_segments_refuse_before_they_are_asked_for():
+    update, state, _ = setup()
+    with pytest.raises(InputError, match="-1 epochs"):
+        train.fit_in_segments(update, state, examples(), epochs=-1, batch_size=16)
+
+
+def test_a_chain_of_ones_own_is_watched_as_well():
+    """The loss of the only step is finite, its gradient is not."""
+    loss_fn = classification_loss(linear_model())
+
+    def nan_gradient(*arguments):
+        gradient, aux = mean_gradient(loss_fn)(*arguments)
+        return jax.tree.map(lambda g: g * jnp.nan, gradient), aux
+
+    _, state, _ = setup()
+    update = train.make_update(nan_gradient, gradient_descent(0.1))
+    fitted, _ = train.fit(update, state, examples(), epochs=1, batch_size=100)
+    assert fitted.failed_step == 0
+    assert same(fitted.train.params, state.params)
+
+
+def test_in_float64():
+    jax.config.update("jax_enable_x64", True)
+    try:
+        data = Examples(examples().inputs.astype(jnp.float64), examples().targets)
+        update, state, loss_fn = setup()
+        fitted, history = train.fit(
+            update, state, data, loss_fn=loss_fn, evaluations={"validation": data}, **RUN
+        )
+        assert history.epochs["validation_loss"].dtype == fitted.best.loss.dtype == jnp.float64
+    finally:
+        jax.config.update("jax_enable_x64", False)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ A run needs ``make_optimizer(OptimizerConfig(...))``. The pieces it is made of, 
 
 from jaxdl.optim.averaging import average_parameters, averaged_params
 from jaxdl.optim.chain import make_optimizer, telemetry
-from jaxdl.optim.clipping import ClipConfig, clip_gradients
+from jaxdl.optim.clipping import ClipConfig, clip_gradients, global_norm
 from jaxdl.optim.config import OptimizerConfig, check
 from jaxdl.optim.schedules import ScheduleConfig
 
@@ -19,6 +19,7 @@ __all__ = [
     "averaged_params",
     "check",
     "clip_gradients",
+    "global_norm",
     "make_optimizer",
     "telemetry",
 ]

@@ -89,6 +89,11 @@ def clip_gradients(config: ClipConfig) -> optax.GradientTransformation:
     return optax.GradientTransformation(Partial(_init), Partial(_update, as_arrays(config)))
 
 
+def global_norm(gradients: PyTree) -> Scalar:
+    """The Euclidean norm of all entries together, in float32 at least."""
+    return jnp.sqrt(_total(map(_square, jax.tree.leaves(gradients))))
+
+
 def _init(params: PyTree) -> ClipState:
     return ClipState(*(jnp.zeros((), dtype=float) for _ in ClipState._fields))
 
@@ -109,7 +114,7 @@ def _update(
 
     entries = _total(scaled) / max(sum(sizes), 1)
     state = ClipState(
-        norm=jnp.sqrt(_total(map(_square, given))),
+        norm=global_norm(gradients),
         clipped_norm=jnp.sqrt(_total(q * s**2 for q, s in zip(squares, scales, strict=True))),
         clipped_steps=jnp.where(entries > 0, 1.0, 0.0),
         clipped_entries=entries,

@@ -1,6 +1,7 @@
 """The configuration of an optimizer: read from a command line, swept over by ``jax.vmap``."""
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from dataclasses import field
 from typing import Any
@@ -21,6 +22,12 @@ from jaxdl.types import Number
 
 _IDLE = ("constant", None)
 _NUMBERS = ("learning_rate", "schedule", "clip", "weight_decay", "average")
+_AT_LEAST_0 = (lambda v: v >= 0, "0 or more")
+_BELOW_1 = (lambda v: (v >= 0) & (v < 1), "from 0 to below 1")
+_ARGUMENT_RANGES = {
+    r"(adam_)?b[123]|betas_[01]|beta3|rho|decay|momentum": _BELOW_1,
+    r"(adam_)?eps(_root)?|(adam_)?weight_decay(_rate)?": _AT_LEAST_0,
+}
 # Schedule-free optimizers step from a second sequence of parameters, which ours would not decay.
 _OWN_DECAY_ONLY = {"schedule_free_adamw", "schedule_free_sgd"}
 
@@ -85,16 +92,15 @@ def check(config: OptimizerConfig) -> None:
             that is not finite or out of its range; two weight decays.
     """
     check_names(config)
-    at_least_0 = (lambda v: v >= 0, "0 or more")
-    require_number("learning_rate", config.learning_rate, *at_least_0)
+    require_number("learning_rate", config.learning_rate, *_AT_LEAST_0)
     for name, value in config.arguments.items():
         if is_number(value):
-            require_number(f"{config.name}'s argument {name}", value)
+            range_of = [of for names, of in _ARGUMENT_RANGES.items() if re.fullmatch(names, name)]
+            require_number(f"{config.name}'s argument {name}", value, *(range_of or [()])[0])
     if config.weight_decay is not None:
-        require_number("weight_decay", config.weight_decay, *at_least_0)
+        require_number("weight_decay", config.weight_decay, *_AT_LEAST_0)
     if config.average is not None:
-        below_1 = (lambda v: (v >= 0) & (v < 1), "from 0 to below 1")
-        require_number("average", config.average, *below_1)
+        require_number("average", config.average, *_BELOW_1)
     check_schedule_numbers(config.schedule)
     check_clip(config.clip)
 
