@@ -1,27 +1,43 @@
 """Checkpoints with Orbax: written whole or not at all, checked when read, never pickled.
 
-A checkpoint is a folder named by its step. It holds the arrays of a state by their paths, and a
-description in JSON: the configuration of the run, what the run has to remember beside its arrays,
-and a hash of everything. A reader that finds the hash wrong passes over the checkpoint.
+A checkpoint is a folder named by its step::
+
+    20/
+        arrays/             Orbax's: the arrays of a state by their paths
+        description.json    the run's configuration, the arrays' types and shapes, and what the run
+                            has to remember besides
+        SHA256SUMS          of all files; ``sha256sum --check`` reads it too
+
+Only a wrong hash or a missing file is damage, and passed over. Whatever else prevents reading, the
+lack of a permission or of memory, is the machine's, and says nothing of the checkpoint.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
+import os
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from jaxdl.digest import is_key, key_bits, named_leaves, tree_sha256, with_names
+from jaxdl.digest import is_key, key_bits, named_leaves, with_names
 from jaxdl.errors import InputError
 
 KEPT = 2
 """How many checkpoints stay: the newest, and one to fall back on should it be damaged."""
+
+_ARRAYS = "arrays"
+_DESCRIPTION = "description.json"
+_SUMS = "SHA256SUMS"
+_MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class Restored(NamedTuple):
@@ -30,12 +46,16 @@ class Restored(NamedTuple):
     Attributes:
         state: in the form and types of the state asked for.
         notes: what was saved beside it.
-        passed_over: one line for each newer checkpoint that is damaged.
+        damaged: newer checkpoints that were passed over, and why.
     """
 
     state: PyTree
     notes: dict[str, Any]
-    passed_over: tuple[str, ...]
+    damaged: dict[Path, str]
+
+
+class _DamagedError(Exception):
+    """The files of a checkpoint are not those that were written."""
 
 
 def save(
@@ -49,26 +69,31 @@ def save(
         state: a pytree of arrays; random keys are stored as their integers.
         config: what must be equal for a run to go on from here; plain JSON values.
         notes: anything else to remember; plain JSON values.
+
+    Raises:
+        InputError: the folder cannot be written.
     """
-    arrays = {name: jnp.asarray(array) for name, array in named_leaves(state).items()}
-    description = {"config": config, "notes": notes, "arrays_sha256": tree_sha256(arrays)}
-    description["sha256"] = _json_sha256(description)
-    # A run that failed at the first step after a checkpoint ends at that checkpoint's step.
-    shutil.rmtree(folder / str(step), ignore_errors=True)
-    with _manager(folder) as manager:
-        manager.save(
-            step,
-            args=ocp.args.Composite(
-                arrays=ocp.args.StandardSave(arrays), description=ocp.args.JsonSave(description)
-            ),
-            force=True,
-        )
+    arrays = named_leaves(state)
+    description = {"config": config, "leaves": _forms(arrays), "notes": notes}
+    new, path = (folder / name for name in (".new", str(step)))
+    with _told_in_one_line("write to", folder):
+        shutil.rmtree(new, ignore_errors=True)  # left by a kill
+        new.mkdir(parents=True)
+        with _checkpointer() as writer:
+            writer.save((new / _ARRAYS).absolute(), arrays)
+        (new / _DESCRIPTION).write_text(json.dumps(description))
+        (new / _SUMS).write_text(_sums(new))
+        # A run that failed at the first step after a checkpoint ends at that checkpoint's step.
+        shutil.rmtree(path, ignore_errors=True)
+        new.rename(path)
+        for old in _finished(folder)[KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def restore_newest(folder: Path, like: PyTree, *, config: dict[str, Any]) -> Restored | None:
     """The newest checkpoint that is whole, or None where there is none at all.
 
-    Damaged ones are moved to ``folder/damaged`` and passed over.
+    It only reads: `set_aside` the damaged ones before the run that goes on saves.
 
     Args:
         folder: as given to `save`.
@@ -76,75 +101,123 @@ def restore_newest(folder: Path, like: PyTree, *, config: dict[str, Any]) -> Res
         config: of the run that wants to go on.
 
     Raises:
-        InputError: every checkpoint is damaged, or the newest whole one is of another
-            configuration; the message names the difference.
+        InputError: every checkpoint is damaged, one cannot be read, or the newest whole one is of
+            another configuration or of a state of another form; the message names the difference.
     """
-    if not folder.is_dir():
-        return None
-    passed_over = []
-    for step in sorted(_steps(folder), reverse=True):
-        path = (folder / str(step)).absolute()
-        try:
-            description = _read_description(path)
-            _check_config(path, description["config"], config)
-            arrays = _read_arrays(path, like, description["arrays_sha256"])
-        except InputError:
-            raise
-        # Whatever Orbax, TensorStore or JSON raise on damaged bytes, and they raise many things,
-        # means the same here.
-        except Exception as error:
-            reason = str(error).strip().split("\n")[0][:100] or type(error).__name__
-            passed_over.append(f"checkpoint {path} is damaged and passed over ({reason})")
-            _set_aside(path)
-            continue
-        return Restored(_rebuild(like, arrays), description["notes"], tuple(passed_over))
-    if passed_over:
+    damaged = {}
+    with _told_in_one_line("read", folder):
+        for path in _finished(folder):
+            try:
+                _check_whole(path)
+            except _DamagedError as damage:
+                damaged[path] = str(damage)
+                continue
+            description = json.loads((path / _DESCRIPTION).read_text())
+            _check_equal(path, "configuration", description["config"], config)
+            _check_equal(path, "state", description["leaves"], _forms(_shapes(like)))
+            return Restored(_read_state(path, like), description["notes"], damaged)
+    if damaged:
+        (newest, reason), *_ = damaged.items()
         raise InputError(
-            f"no checkpoint in {folder} can be read: {len(passed_over)} damaged, moved to "
-            f"{folder / 'damaged'}\nbegin anew with another --out"
+            f"no checkpoint in {folder} is whole: {len(damaged)} damaged, {newest.name} because "
+            f"{reason}; begin a new run"
         )
     return None
 
 
-def _manager(folder: Path) -> ocp.CheckpointManager:
+def set_aside(path: Path) -> Path:
+    """Moves a damaged checkpoint to where it is in nobody's way; returns its new path.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    aside = path.parent / "damaged" / path.name
+    with _told_in_one_line("write to", path.parent):
+        aside.parent.mkdir(exist_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+        return path.rename(aside)
+
+
+@contextlib.contextmanager
+def _told_in_one_line(verb: str, folder: Path) -> Iterator[None]:
+    """Makes an `InputError` of what the system refuses: for want of permission, space, files."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error).split("\n")[0]
+        raise InputError(f"cannot {verb} {error.filename or folder}: {reason}") from error
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
     # Orbax reports each phase of each save; a run's own progress is what its user wants to read.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
+    return ocp.StandardCheckpointer()
+
+
+def _finished(folder: Path) -> list[Path]:
+    """The checkpoints, newest first; one that is being written has no number yet."""
+    finished = []
+    with contextlib.suppress(FileNotFoundError):
+        finished = [path for path in folder.iterdir() if path.name.isdecimal()]
+    return sorted(finished, key=lambda path: int(path.name), reverse=True)
+
+
+def _sums(path: Path) -> str:
+    """The hash of every file but the one that keeps them, a line each."""
+
+    def refuse(error: OSError):
+        raise error  # what cannot be listed is not missing
+
+    files = [
+        Path(parent, name)
+        for parent, _, names in os.walk(path, onerror=refuse)
+        for name in names
+        if name != _SUMS
+    ]
+    return "".join(
+        f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in sorted(files)
     )
-    return ocp.CheckpointManager(folder.absolute(), options=options)
 
 
-def _steps(folder: Path) -> list[int]:
-    """The steps of finished checkpoints; unfinished ones have a suffix until Orbax moves them."""
-    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_description(path: Path) -> dict[str, Any]:
-    """Reads what was saved beside the arrays; raises something if it is not as it was written."""
-    description = json.loads((path / "description" / "metadata").read_text())
-    if description.pop("sha256") != _json_sha256(description):
-        raise ValueError("its description does not have the hash it was written with")
-    return description
+def _check_whole(path: Path) -> None:
+    try:
+        is_whole = (path / _SUMS).read_bytes() == _sums(path).encode()
+    except _MISSING as error:
+        raise _DamagedError(f"its {_SUMS} is missing") from error
+    if not is_whole:
+        raise _DamagedError(f"its files are not those in {_SUMS}")
 
 
-def _read_arrays(path: Path, like: PyTree, sha256: str) -> dict[str, jax.Array]:
-    """Reads the arrays; raises something if they are not as they were written."""
-    shapes = jax.eval_shape(lambda tree: jax.tree.map(key_bits, tree), like)
-    target = dict(with_names(shapes))
-    with ocp.StandardCheckpointer() as reader:
-        arrays = reader.restore(path / "arrays", target)
-    if tree_sha256(arrays) != sha256:
-        raise ValueError("its arrays do not have the hash they were written with")
-    return arrays
+def _read_state(path: Path, like: PyTree) -> PyTree:
+    target = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in _shapes(like).items()}
+    with _checkpointer() as reader:
+        arrays = reader.restore((path / _ARRAYS).absolute(), target)
+    leaves = []
+    for name, old in with_names(like):
+        array = jnp.array(arrays[name])
+        if is_key(old):
+            array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(old))
+        leaves.append(array)
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _json_sha256(description: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+def _shapes(tree: PyTree) -> dict[str, jax.ShapeDtypeStruct]:
+    """What stands for the arrays that `named_leaves` gives."""
+    return dict(with_names(jax.eval_shape(lambda tree: jax.tree.map(key_bits, tree), tree)))
 
 
-def _check_config(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    saved, wanted = _flat(json.loads(json.dumps(saved))), _flat(json.loads(json.dumps(wanted)))
+def _forms(arrays: Mapping[str, Any]) -> dict[str, str]:
+    """The type and shape of arrays in words."""
+    return {name: f"{array.dtype.name}{list(array.shape)}" for name, array in arrays.items()}
+
+
+def _check_equal(path: Path, what: str, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    saved, wanted = _flat(saved), _flat(json.loads(json.dumps(wanted)))
     different = [
         f"{name} was {saved.get(name)!r}, is {wanted.get(name)!r}"
         for name in sorted(saved.keys() | wanted.keys())
@@ -152,8 +225,8 @@ def _check_config(path: Path, saved: dict[str, Any], wanted: dict[str, Any]) -> 
     ]
     if different:
         raise InputError(
-            f"checkpoint {path} is of another configuration: {'; '.join(different[:4])}\n"
-            "give the same flags to go on, or another --out to begin anew"
+            f"checkpoint {path} is of another {what}: {'; '.join(different[:4])}\n"
+            "give the same flags to the same version of the program, or begin a new run"
         )
 
 
@@ -162,20 +235,3 @@ def _flat(tree: Any, name: str = "") -> dict[str, Any]:
         return {name: tree}
     prefix = f"{name}." if name else ""
     return {k: v for key, value in tree.items() for k, v in _flat(value, prefix + key).items()}
-
-
-def _rebuild(like: PyTree, arrays: dict[str, jax.Array]) -> PyTree:
-    leaves = []
-    for name, old in with_names(like):
-        array = arrays[name]
-        if is_key(old):
-            array = jax.random.wrap_key_data(array, impl=jax.random.key_impl(old))
-        leaves.append(array)
-    return jax.tree.unflatten(jax.tree.structure(like), leaves)
-
-
-def _set_aside(path: Path) -> None:
-    aside = path.parent / "damaged" / path.name
-    aside.parent.mkdir(exist_ok=True)
-    shutil.rmtree(aside, ignore_errors=True)
-    path.rename(aside)

@@ -25,7 +25,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ from jaxdl.errors import InputError
 CONFIG = "config.json"
 METRICS = "metrics.csv"
 SUMMARY = "summary.json"
+FIGURES = "figures"
+CHECKPOINTS = "checkpoints"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +69,10 @@ class Run:
 
     def __init__(self, directory: Path, config: dict[str, Any], *, is_new: bool):
         self.directory = directory
-        self.figures = directory / "figures"
-        self.checkpoints = directory / "checkpoints"
+        self.figures = directory / FIGURES
+        self.checkpoints = directory / CHECKPOINTS
         self._config = config
+        self._opened = time.perf_counter()
         self._disposable = is_new
         self._columns: list[str] | None = None
         self._events: Any = None  # a tensorboardX.SummaryWriter
@@ -113,11 +116,14 @@ class Run:
     def write_summary(self, results: Mapping[str, Any]) -> None:
         """Writes ``summary.json`` in one atomic move: ``results``, then what made them.
 
+        ``seconds_total`` is the time since the run directory was opened, in this sitting.
+
         Every experiment that can names ``test_accuracy``, ``test_loss``, ``epochs``,
         ``params_sha256`` (`jaxdl.digest.tree_sha256`), ``seconds_compiling`` and
         ``seconds_running``. Arrays become lists.
         """
-        summary = _plain({**results, **provenance()}, non_finite=lambda value: None)
+        seconds = {"seconds_total": time.perf_counter() - self._opened}
+        summary = _plain({**results, **seconds, **provenance()}, non_finite=lambda value: None)
         _write_json(self.directory / SUMMARY, summary)
         self._disposable = False
 
@@ -152,7 +158,8 @@ class Run:
 def open_run(name: str, config: RunOptions) -> Run:
     """Makes the directory of a run, or opens the one to go on with; writes its config.
 
-    Call it before anything compiles.
+    Call it before anything compiles. The config is written first, so ``--resume`` goes on with
+    what a kill left at any moment.
 
     Args:
         name: of the experiment, for the default directory.
@@ -167,7 +174,7 @@ def open_run(name: str, config: RunOptions) -> Run:
     try:
         directory = _new_directory(Path("runs") / name) if config.out is None else config.out
         directory.mkdir(parents=True, exist_ok=True)
-        is_new = all(path.name.startswith(".") for path in directory.iterdir())
+        is_new = all(map(_holds_nothing, directory.iterdir()))
         is_run = (directory / CONFIG).exists()
         if is_run and not config.resume:
             raise InputError(
@@ -176,12 +183,12 @@ def open_run(name: str, config: RunOptions) -> Run:
         if not is_run and not is_new:
             raise InputError(f"{directory} holds files that are no run; choose another --out")
         run = Run(directory, resolved_config(config), is_new=is_new)
-        run.figures.mkdir(exist_ok=True)
-        run.checkpoints.mkdir(exist_ok=True)
         if is_new:
             _write_json(directory / CONFIG, run._config)
         else:
             _check_writable(directory)
+        run.figures.mkdir(exist_ok=True)
+        run.checkpoints.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(
             f"cannot write to {error.filename or config.out}: {error.strerror}; "
@@ -190,8 +197,13 @@ def open_run(name: str, config: RunOptions) -> Run:
     return run
 
 
-def resolved_config(config: Any) -> dict[str, Any]:
+def resolved_config(config: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
     """A config as plain JSON values, nested dataclasses as objects; `RunOptions` left out.
+
+    Args:
+        config: a dataclass.
+        without: fields to leave out as well: those that change no number, where configs are to be
+            compared.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Config(RunOptions):
@@ -200,9 +212,9 @@ def resolved_config(config: Any) -> dict[str, Any]:
     >>> resolved_config(Config(quiet=True))
     {'sizes': [300, 100], 'max_norm': 'inf'}
     """
-    options = {field.name for field in dataclasses.fields(RunOptions)}
+    omitted = {*without, *(field.name for field in dataclasses.fields(RunOptions))}
     values = _plain(config, non_finite=str)
-    return {name: value for name, value in values.items() if name not in options}
+    return {name: value for name, value in values.items() if name not in omitted}
 
 
 def provenance() -> dict[str, Any]:
@@ -259,6 +271,13 @@ def _new_directory(parent: Path) -> Path:
             return directory
         except FileExistsError:
             number += 1
+
+
+def _holds_nothing(path: Path) -> bool:
+    """Whether a new run may have this in its directory: hidden, or an empty folder of its own."""
+    if path.name in (FIGURES, CHECKPOINTS):
+        return path.is_dir() and not any(path.iterdir())
+    return path.name.startswith(".")
 
 
 def _check_writable(directory: Path) -> None:

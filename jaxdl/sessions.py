@@ -4,6 +4,7 @@
 the same for every experiment that trains.
 """
 
+import shlex
 import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -35,6 +36,20 @@ class Trained(NamedTuple):
     epochs: dict[str, np.ndarray]
     seconds_compiling: float
     seconds_running: float
+
+    @property
+    def best(self) -> dict[str, np.ndarray]:
+        """``best_epoch``, from 1, and ``best_validation_loss``; with several seeds ``(seeds,)``.
+
+        Empty without a validation set. Where no epoch ended well they are 0 and infinity.
+        """
+        best = self.state.best
+        if best is None:
+            return {}
+        return {
+            "best_epoch": np.asarray(best.epoch),
+            "best_validation_loss": np.asarray(best.loss),
+        }
 
 
 def train_in_run(
@@ -73,7 +88,7 @@ def train_in_run(
         quiet: show no progress.
         patience: epochs without a lower validation loss.
         mesh: devices.
-        checkpoint_steps: save at least so often.
+        checkpoint_steps: save at least so often; a run may go on with another number.
 
     Raises:
         InputError: see `jaxdl.train.fit` and `jaxdl.checkpoint.restore_newest`.
@@ -86,10 +101,14 @@ def train_in_run(
         restored = checkpoint.restore_newest(run.checkpoints, start, config=config)
         if restored is not None:
             start, notes = restored.state, restored.notes
-            for line in restored.passed_over:
-                print(f"warning: {line}", file=sys.stderr)
+            for path, reason in restored.damaged.items():
+                print(f"warning: {path} is damaged and passed over: {reason}", file=sys.stderr)
+                checkpoint.set_aside(path)
     count = examples.targets.shape[0]
     steps = train.steps_per_epoch(count, batch_size)
+    save_every = checkpoint_steps or steps
+    segments_per_epoch = -(-steps // min(SEGMENT_STEPS, save_every))
+    segment_steps = -(-steps // segments_per_epoch)
     segments = train.fit_in_segments(
         update,
         start,
@@ -100,10 +119,11 @@ def train_in_run(
         evaluations=evaluations,
         patience=patience,
         mesh=mesh,
-        segments_per_epoch=-(-steps // (checkpoint_steps or SEGMENT_STEPS)),
+        segments_per_epoch=segments_per_epoch,
     )
     before = dict(notes)
-    done = int(start.train.step.max()) / steps
+    saved = int(start.train.step.max())
+    done = saved / steps
     runs = max(1, start.stopped.size)
     final = start
     with stop_on_signals() as stop, Progress(epochs, count * runs, done=done, quiet=quiet) as shown:
@@ -115,11 +135,14 @@ def train_in_run(
                 run.record(len(notes["epochs"]), {k: _mean_of_finite(v) for k, v in epoch.items()})
             notes["seconds_compiling"] = before["seconds_compiling"] + shown.seconds_compiling
             notes["seconds_running"] = before["seconds_running"] + shown.seconds_running
-            if segment.epoch is not None or checkpoint_steps or stop.requested:
-                step = int(final.train.step.max())
+            step = int(final.train.step.max())
+            next_step = min(step + segment_steps, (step // steps + 1) * steps)
+            if segment.epoch is not None or stop.requested or next_step - saved > save_every:
                 checkpoint.save(run.checkpoints, step, final, config=config, notes=notes)
+                saved = step
             shown.update(*_progress(segment, steps))
-            stop.leave(f"saved in {run.directory}; go on with --resume")
+            if saved == step:
+                stop.leave(f"saved; go on with --out {shlex.quote(str(run.directory))} --resume")
     names = notes["epochs"][0] if notes["epochs"] else {}
     history = {
         name: np.stack([np.asarray(epoch[name]) for epoch in notes["epochs"]], axis=-1)

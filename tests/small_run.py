@@ -32,13 +32,14 @@ def run(config: Config) -> None:
             batch_size=32,
             loss_fn=loss_fn,
             evaluations={"validation": held_out},
-            config=resolved_config(config),
+            config=resolved_config(config, without=("checkpoint_steps",)),
             resume=config.resume,
             quiet=config.quiet,
             checkpoint_steps=config.checkpoint_steps,
         )
         sha256 = tree_sha256(train.final_params(trained.state))
-        directory.write_summary({"params_sha256": sha256, "epochs": len(trained.epochs["loss"])})
+        epochs = len(trained.epochs["loss"])
+        directory.write_summary({"params_sha256": sha256, "epochs": epochs, **trained.best})
         print(sha256)
 
 

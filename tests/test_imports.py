@@ -53,6 +53,7 @@ def test_direction(path):
 
 
 def test_experiments_do_not_import_each_other():
+    """But for `predict`, which rebuilds the very network that a run of `mnist_cnn` trained."""
     for path in (PACKAGE.parent / "experiments").rglob("*.py"):
         others = {name for name in imported(path) if name.startswith("experiments.")}
         allowed = path.parent.name == "benchmarks" or path.stem in {"__main__", "predict"}

@@ -1,10 +1,12 @@
 """Run directories: what is written, refused, resumed and cleaned up; intervals over runs."""
 
+import contextlib
 import csv
 import dataclasses
 import importlib.metadata
 import json
 import math
+import os
 import platform
 import shutil
 import struct
@@ -88,6 +90,11 @@ def test_a_run_is_never_overwritten_unawares(tmp_path):
     assert strict_json(out / "config.json") == RESOLVED
 
 
+def test_what_changes_no_number_can_be_left_out_of_a_comparison():
+    left = runs.resolved_config(Config(), without=("folder", "inner"))
+    assert left == {name: RESOLVED[name] for name in ("sizes", "options")}
+
+
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_folder_of_other_files_is_left_alone(resume, tmp_path):
     (tmp_path / "thesis.tex").touch()
@@ -100,6 +107,54 @@ def test_an_empty_folder_is_used_also_to_resume_what_never_began(tmp_path):
     (tmp_path / ".config.json.new").touch()  # left by a kill
     run = open_run("x", Config(out=tmp_path, resume=True))
     assert strict_json(run.directory / "config.json") == RESOLVED
+
+
+class Killed(BaseException):
+    """What no handler of the program sees."""
+
+
+def test_a_run_killed_at_any_moment_of_its_making_can_be_gone_on_with(tmp_path, monkeypatch):
+    def die_at_call(number: int, patch: pytest.MonkeyPatch) -> None:
+        calls = iter(range(number))
+
+        def patched(function):
+            def wrapper(*arguments, **options):
+                if next(calls, None) is None:
+                    raise Killed
+                return function(*arguments, **options)
+
+            return wrapper
+
+        for place, name in ((Path, "mkdir"), (Path, "write_text"), (os, "replace")):
+            patch.setattr(place, name, patched(getattr(place, name)))
+
+    def is_killed_at_call(number: int, out: Path) -> bool:
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            die_at_call(number, patch)
+            open_run("x", Config(out=out, resume=True))
+            return False
+        return True
+
+    kills = 0
+    while is_killed_at_call(kills, tmp_path / str(kills)):
+        run = open_run("x", Config(out=tmp_path / str(kills), resume=True))
+        assert strict_json(run.directory / "config.json") == RESOLVED
+        assert run.figures.is_dir()
+        assert run.checkpoints.is_dir()
+        kills += 1
+    assert kills == 5  # three folders, a file and its move
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_empty_folders_of_a_run_are_no_obstacle_and_full_ones_are(resume, tmp_path):
+    for name in ("figures", "checkpoints"):
+        (tmp_path / name).mkdir()
+    open_run("x", Config(out=tmp_path, resume=resume))
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "checkpoints" / "1").mkdir()
+    with pytest.raises(InputError, match="holds files that are no run"):
+        open_run("x", Config(out=tmp_path, resume=resume))
+    assert not (tmp_path / "config.json").exists()
 
 
 @pytest.mark.parametrize("place", ["file", "file/run"])
@@ -224,11 +279,16 @@ def test_the_summary_is_json_with_its_provenance(tmp_path, monkeypatch):
         "epochs": np.int64(3),
         "out": tmp_path,
     }
-    with open_run("x", Config(out=tmp_path)) as run:
-        run.write_summary(results)
+    seconds = 100.0
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.time, "perf_counter", lambda: seconds)
+        with open_run("x", Config(out=tmp_path)) as run:
+            seconds = 107.5
+            run.write_summary(results)
     summary = strict_json(tmp_path / "summary.json")
     expected = [0.5, None, None, [1.0, None], 3, str(tmp_path)]
     assert [summary[name] for name in results] == expected
+    assert summary["seconds_total"] == 7.5
     assert summary["command"] == "python -m experiments.x --note 'a b'"
     assert summary["device"] == jax.devices()[0].device_kind
     assert summary["device_count"] == len(jax.devices())
