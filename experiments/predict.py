@@ -4,9 +4,13 @@
 
 Each image is brought to MNIST's form (`jaxdl.data.photo`). Printed are the digit and its
 probability; beside each image's answer the picture that the network saw is saved in the folder of
-the run, with all probabilities.
+the run, with all probabilities. What is wrong with an image is said on stderr, a line each; if any
+was not read, the exit code is 2.
 """
 
+import itertools
+import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,19 +37,43 @@ class Config:
 
 
 def run(config: Config) -> None:
-    """Predicts each image in turn."""
+    """Predicts each image in turn; exits with code 2 at the end if any cannot be read."""
     predict, classes = load_network(config.run)
     if not config.images:
         raise InputError("no image given: name one or more image files behind the run")
-    digits = [read_digit(path) for path in config.images]
     folder = config.run / "predictions"
-    folder.mkdir(exist_ok=True)
-    for path, digit in zip(config.images, digits, strict=True):
+    unread = 0
+    for path in config.images:
+        try:
+            digit = read_with_doubts(path)
+        except InputError as error:
+            print("error:", error, file=sys.stderr)
+            unread += 1
+            continue
         probabilities = predict(digit)
         best = int(np.argmax(probabilities))
-        picture = folder / f"{path.name}.png"
+        picture = new_picture(folder, path.stem)
         plots.save(plots.probability_bars(digit, probabilities, classes), picture)
         print(f"{path}: {classes[best]} ({probabilities[best]:.1%}), see {picture}")
+    if unread:
+        sys.exit(2)
+
+
+def read_with_doubts(path: Path) -> np.ndarray:
+    """`read_digit`, its warnings a line each on stderr."""
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always", UserWarning)
+        digit = read_digit(path)
+    for doubt in doubts:
+        print("warning:", doubt.message, file=sys.stderr)
+    return digit
+
+
+def new_picture(folder: Path, name: str) -> Path:
+    """``NAME.png`` in ``folder``, or the first of ``NAME-2.png``, ... that is not there yet."""
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    paths = (folder / f"{free}.png" for free in itertools.chain([name], numbered))
+    return next(path for path in paths if not path.exists())
 
 
 def load_network(directory: Path):

@@ -7,8 +7,8 @@ An experiment is a function of its config::
 
 Each field of the config is a flag, its docstring the help, a nested dataclass a prefix
 (``--optimizer.learning-rate 0.3``); a dict takes ``NAME=VALUE ...`` and replaces its default.
-``--config FILE`` takes the defaults from an earlier run, and ``--recipe NAME``, where an experiment
-has recipes, from one of them.
+``--config FILE`` takes the defaults from an earlier run, where the config is a run's (it derives
+from `RunOptions`), and ``--recipe NAME``, where an experiment has recipes, from one of them.
 """
 
 import argparse
@@ -41,7 +41,7 @@ from tyro.constructors import (
 
 from jaxdl.errors import InputError, near_names
 from jaxdl.parallel import make_mesh
-from jaxdl.runs import CONFIG
+from jaxdl.runs import CONFIG, RunOptions
 from jaxdl.signals import Interrupted, raise_on_sigterm
 
 Config = TypeVar("Config")
@@ -80,7 +80,7 @@ def main(
     try:
         with raise_on_sigterm():
             try:
-                texts = {"prog": _program(module), "description": _description(module)}
+                texts = {"prog": _program(module), "description": _description(module, config_type)}
                 experiment(parse(config_type, arguments, recipes, **texts))
             finally:
                 sys.stdout.flush()  # here, where a broken pipe is still caught
@@ -117,25 +117,31 @@ def parse(
     return _parse_flags(config_type, arguments, default=default, **texts)
 
 
-def load_config(config_type: type[Config], path: Path) -> Config:
+def load_config(config_type: type[Config], path: Path, source: str = "run") -> Config:
     """A config from the ``config.json`` of a run, or from the run directory that holds it.
+
+    Args:
+        config_type: the experiment's.
+        path: of the file or the directory.
+        source: what errors say before the path: the flag that gave it, or what it should be.
 
     Raises:
         InputError: the file cannot be read, or holds a setting that ``config_type`` lacks or that
             has another type there.
     """
     path = path / CONFIG if path.is_dir() else path
+    named = f"{source} {path}"
     try:
         values = json.loads(path.read_text())
     except OSError as error:
-        raise InputError(f"--config {path}: {error.strerror}") from error
+        raise InputError(f"{named}: {error.strerror}") from error
     except ValueError as error:
-        raise InputError(f"--config {path} is not JSON: {error}") from error
+        raise InputError(f"{named} is not JSON: {error}") from error
     try:
         arguments = [*_as_arguments(config_type, values)]
         return _parse_flags(config_type, arguments, config=(tyro.conf.FlagConversionOff,))
     except InputError as error:
-        raise InputError(f"--config {path}: {error}") from error
+        raise InputError(f"{named}: {error}") from error
 
 
 # --- devices -------------------------------------------------------------------------------------
@@ -205,7 +211,9 @@ def _split_default(
 ) -> tuple[Any, list[str]]:
     """The config that ``--config`` or ``--recipe`` makes the default, and the flags for tyro."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--config", type=Path)
+    parser.set_defaults(config=None)
+    if _is_of_runs(config_type):
+        parser.add_argument("--config", type=Path)
     parser.add_argument("--recipe")
     try:
         known, others = parser.parse_known_args(arguments)
@@ -217,14 +225,19 @@ def _split_default(
         return recipes.get(str(known.recipe), tyro.MISSING_NONPROP), others
     if known.recipe in recipes:
         raise InputError("--config and --recipe both give every default; choose one of them")
-    return load_config(config_type, known.config), others
+    return load_config(config_type, known.config, "--config"), others
+
+
+def _is_of_runs(config_type: type) -> bool:
+    """Whether runs have such a config in their ``config.json``, for ``--config`` to read."""
+    return issubclass(config_type, RunOptions)
 
 
 def _unknown(argument: str, config_type: type) -> str:
     if not argument.startswith("-"):
         return f"{argument!r} belongs to no flag; see --help"
     name = argument.split("=")[0].lstrip("-").replace("_", "-")
-    flags = {"config", *_flags(config_type)}
+    flags = {*_flags(config_type), *(["config"] if _is_of_runs(config_type) else [])}
     last = {flag: flag.split(".")[-1] for flag in flags}
     # Who forgets a prefix, or a letter of the last part, means the flag that ends alike; who goes
     # into a dict by a dot, the dict.
@@ -342,5 +355,6 @@ def _program(module: Any) -> str:
     return f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
 
 
-def _description(module: Any) -> str:
-    return f"{module.__doc__ or ''}\n\n{_CONFIG_HELP}".strip()
+def _description(module: Any, config_type: type) -> str:
+    config_help = _CONFIG_HELP if _is_of_runs(config_type) else ""
+    return f"{module.__doc__ or ''}\n\n{config_help}".strip()

@@ -137,6 +137,20 @@ def cmyk(digit, path):
     Image.fromarray(as_bytes(picture)).convert("CMYK").save(path, quality=90)
 
 
+def framed(digit, path):
+    """The border of a screenshot: a line at the picture's very edge."""
+    ink = np.pad(np.pad(enlarged(digit), 30), 6, constant_values=1.0)
+    Image.fromarray(as_bytes(250 - 220 * ink)).save(path)
+
+
+def in_a_box(digit, path):
+    """The box of a form, a little aslant, with paper around it."""
+    box = np.pad(np.pad(np.pad(enlarged(digit), 40), 5, constant_values=1.0), 50)
+    ink = np.clip(ndimage.rotate(box, 2, order=1), 0, 1)
+    picture = coloured(ink, (235, 230, 220), (40, 40, 70))
+    Image.fromarray(as_bytes(picture + noise(picture.shape, 6))).save(path, quality=80)
+
+
 def thinned(shape: np.ndarray) -> np.ndarray:
     """The skeleton of a shape, one pixel wide (Zhang and Suen 1984)."""
     shape = np.pad(shape, 1)
@@ -193,6 +207,8 @@ FORMS: dict[str, Callable[[np.ndarray, Path], None]] = {
     "blurred.jpg": blurred,
     "one_bit.png": one_bit,
     "cmyk.jpg": cmyk,
+    "framed.png": framed,
+    "in_a_box.jpg": in_a_box,
     "thin_pen.png": thin_pen,
     "thick_pen.jpg": thick_pen,
 }

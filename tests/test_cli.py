@@ -181,6 +181,25 @@ def test_help_shows_every_flag_with_meaning_and_default(capsys):
         assert part in text
 
 
+@dataclasses.dataclass(frozen=True)
+class NoRun:
+    """What a program is told that trains nothing."""
+
+    seed: int = 1
+    """Of whatever."""
+
+
+def test_only_a_config_of_runs_has_the_flag_config(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(lambda config: None, NoRun, ["--help"])
+    assert "--config" not in capsys.readouterr().out
+    path = dump(tmp_path, {"seed": 2})
+    with pytest.raises(InputError, match="unknown flag --config; see --help"):
+        cli.parse(NoRun, ["--config", str(path)])
+    with pytest.raises(InputError, match="unknown flag --confg; see --help"):
+        cli.parse(NoRun, ["--confg", str(path)])
+
+
 # --- config files --------------------------------------------------------------------------------
 
 
@@ -245,9 +264,12 @@ def test_a_bad_config_file_is_named(values, needle, tmp_path):
     assert str(caught.value).count("\n") < 3
 
 
-def test_a_missing_config_file_is_named(tmp_path):
-    with pytest.raises(InputError, match="No such file"):
-        parse(f"--config {tmp_path / 'none.json'}")
+def test_a_missing_config_file_is_named_by_who_asked_for_it(tmp_path):
+    path = tmp_path / "none.json"
+    with pytest.raises(InputError, match=f"^--config {path}: No such file"):
+        parse(f"--config {path}")
+    with pytest.raises(InputError, match=f"^run {path}: No such file"):
+        cli.load_config(Config, path)
 
 
 # --- recipes -------------------------------------------------------------------------------------

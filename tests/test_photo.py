@@ -145,6 +145,33 @@ def test_dirt_is_left_out_and_broken_strokes_are_kept(tmp_path):
     assert (rows[inked[0] : inked[-1]] < 100).any()
 
 
+@pytest.mark.parametrize("border", [1, 6, 60])
+@pytest.mark.parametrize("outside", [0, 50])
+def test_a_frame_is_left_out(border, outside, digits, tmp_path):
+    # A thick 7, three pixels away from the frame.
+    ink = ndimage.maximum_filter(digit_files.enlarged(digits[0][3720]), 16)
+    framed = np.pad(np.pad(ink, border, constant_values=1.0), outside)
+    expected = saved(250 - 220 * ink, tmp_path / "alone.png").astype(int)
+    for name, picture in (("dark", 250 - 220 * framed), ("light", 30 + 220 * framed)):
+        assert np.abs(saved(picture, tmp_path / f"{name}.png") - expected).mean() < 3
+
+
+def test_a_round_zero_with_a_dot_in_it_is_no_frame(tmp_path):
+    down, across = np.mgrid[-100:100, -100:100]
+    ring = np.abs(np.hypot(down, 1.3 * across) - 70) < 8
+    dotted = ring | (np.hypot(down, across) < 14)
+    output = saved(255.0 * dotted, tmp_path / "dotted.png")[..., 0]
+    assert (output[4:24].max(axis=1) > 200).all()
+
+
+@pytest.mark.parametrize("second", [np.s_[50:150, 120:140], np.s_[60:130, 120:160]])
+def test_several_digits_are_read_with_a_warning(second, tmp_path):
+    picture = np.zeros((200, 200))
+    picture[50:150, 60:80] = picture[second] = 255
+    with pytest.warns(UserWarning, match=r"several\.png: looks like several digits"):
+        saved(picture, tmp_path / "several.png")
+
+
 def test_a_hairline_is_widened_to_a_pen(tmp_path):
     line = np.full((1000, 800), 250)
     line[100:900, 400:403] = 20

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int32, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
@@ -41,6 +41,12 @@ FAINTEST = 0.2
 SPECK = 0.08
 """Of the largest piece's ink: smaller pieces are dirt, larger ones strokes of the same digit."""
 
+FULL_BOX = 0.85
+"""Of its box: a frame with all within it fills more, unless much aslant; an ellipse fills 0.79."""
+
+ALIKE = 0.6
+"""Of the highest piece's height: others above it are digits too, not parts of a broken one."""
+
 
 class _Strokes(NamedTuple):
     """A digit found in an image, and how good a find it is."""
@@ -50,6 +56,9 @@ class _Strokes(NamedTuple):
 
     box: tuple[slice, slice]
     """The rows and columns that the digit fills."""
+
+    are_several: bool
+    """Whether they look like several digits."""
 
     is_sheet: bool
     """Whether it looks like a sheet of paper rather than like strokes."""
@@ -63,8 +72,8 @@ def read_digit(path: str | Path) -> UInt8[np.ndarray, "28 28 1"]:
 
     Strokes may be darker or lighter than what they are on, or differ by colour or opacity only.
     An image turned by its EXIF tag is turned, one of many frames is read for its first. What is
-    small beside the digit is left out, and so is what touches the image's edge if the digit does
-    not. An image from MNIST comes back as it is, up to its faintest pixels.
+    small beside the digit is left out, and so are a frame around it and what touches the image's
+    edge if the digit does not. An image from MNIST comes back as it is, up to its faintest pixels.
 
     Args:
         path: An image file that Pillow can read: PNG, JPEG, GIF, BMP, WebP, TIFF and others.
@@ -72,12 +81,18 @@ def read_digit(path: str | Path) -> UInt8[np.ndarray, "28 28 1"]:
     Raises:
         InputError: the file is missing, no image, damaged or of more than 89 million pixels, or
             nothing in it stands out.
+
+    Warns:
+        UserWarning: there seem to be several digits, which are read as one.
     """
     ink = _project(_read_pixels(Path(path)))
     found = [strokes for strokes in (_find_strokes(ink), _find_strokes(-ink)) if strokes]
     if not found:
         raise InputError(f"{path}: nothing stands out from the background; is the image blank?")
-    return _place(min(found, key=lambda strokes: (strokes.is_sheet, strokes.unrest)))
+    best = min(found, key=lambda strokes: (strokes.is_sheet, strokes.unrest))
+    if best.are_several:
+        warnings.warn(f"{path}: looks like several digits, read as one", stacklevel=2)
+    return _place(best)
 
 
 def _read_pixels(path: Path) -> Float[np.ndarray, "height width channels"]:
@@ -137,7 +152,9 @@ def _find_strokes(values: Float[np.ndarray, "height width"]) -> _Strokes | None:
         return None
     coverage = ((smooth - background) / light - base) / level
     faintest = max(FAINTEST, 4 * noise / level)
-    kept = _main_pieces(coverage, coverage > faintest)
+    inked = coverage > faintest
+    frames = _frames(inked)
+    kept = _main_pieces(coverage, inked & ~frames)
     box = ndimage.find_objects(kept.astype(np.uint8))[0]
     length = max(extent.stop - extent.start for extent in box)
     if length < 5:
@@ -146,11 +163,11 @@ def _find_strokes(values: Float[np.ndarray, "height width"]) -> _Strokes | None:
     full = np.percentile(coverage[kept & (coverage > 0.5 * coverage[kept].max())], 90)
     strokes = kept & (coverage > 0.5 * full)
     is_sheet = bool(strokes[box].mean() > 0.75 and _stroke_width(strokes) > length / 4)
-    rest = smooth - np.where(kept, coverage - faintest, 0) * level * light
+    rest = smooth - np.where(kept | frames, coverage - faintest, 0) * level * light
     unrest = sum(float(np.sum(np.diff(rest, axis=axis) ** 2)) for axis in (0, 1))
     ink = ((values - background) / light - base) / (level * full)
     fringe = ndimage.binary_dilation(kept, np.ones((3, 3)))
-    return _Strokes(np.clip(ink, 0, 1) * fringe, box, is_sheet, unrest)
+    return _Strokes(np.clip(ink, 0, 1) * fringe, box, _are_several(kept), is_sheet, unrest)
 
 
 def _light(
@@ -184,6 +201,31 @@ def _levels(raised: Float[np.ndarray, "height width"]) -> tuple[float, float, fl
     return base, noise, 3 * noise + np.sum(above**3) / np.sum(above**2)
 
 
+def _pieces(inked: Bool[np.ndarray, "height width"]) -> Int32[np.ndarray, "height width"]:
+    """The connected pieces of ``inked``, numbered from 1; 0 elsewhere."""
+    pieces = np.zeros(inked.shape, np.int32)
+    ndimage.label(inked, np.ones((3, 3)), output=pieces)
+    return pieces
+
+
+def _frames(inked: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+    """The connected pieces of ``inked`` that are rectangles around others: a box, a border.
+
+    What a frame encloses has at least a thirtieth of its area.
+    """
+    pieces = _pieces(inked)
+    frames = np.zeros_like(inked)
+    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+        if min(extent.stop - extent.start for extent in box) < 5:
+            continue
+        piece = pieces[box] == number
+        filled = np.asarray(ndimage.binary_fill_holes(piece))
+        enclosed = inked[box] & filled & ~piece
+        if filled.mean() > FULL_BOX and enclosed.sum() > piece.sum() / 30:
+            frames[box] |= piece
+    return frames
+
+
 def _main_pieces(
     coverage: Float[np.ndarray, "height width"], inked: Bool[np.ndarray, "height width"]
 ) -> Bool[np.ndarray, "height width"]:
@@ -192,8 +234,7 @@ def _main_pieces(
     Pieces at the image's edge (a table beside the paper, a finger) are left out if others have at
     least a thirtieth of the ink; then specks are.
     """
-    pieces = np.zeros(inked.shape, np.int32)
-    ndimage.label(inked, np.ones((3, 3)), output=pieces)
+    pieces = _pieces(inked)
     sizes = np.asarray(ndimage.sum_labels(coverage * inked, pieces, np.arange(pieces.max() + 1)))
     inner = sizes.copy()
     for edge in (pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]):
@@ -201,6 +242,13 @@ def _main_pieces(
     if inner.max() > sizes.max() / 30:
         sizes = inner
     return (sizes > SPECK * sizes.max())[pieces]
+
+
+def _are_several(kept: Bool[np.ndarray, "height width"]) -> bool:
+    """Whether two pieces are about equally high, as the parts of a broken digit seldom are."""
+    boxes = ndimage.find_objects(_pieces(kept))
+    heights = sorted(rows.stop - rows.start for rows, _ in boxes)
+    return len(heights) > 1 and heights[-2] > ALIKE * heights[-1]
 
 
 def _stroke_width(strokes: Bool[np.ndarray, "height width"]) -> float:
