@@ -500,9 +500,9 @@ def _fit(
 
 @partial(jax.jit, static_argnames=("plan", "mesh"), donate_argnames="state")
 def _fit_segment(update, state: FitState, examples, *, plan: Plan, mesh: Mesh | None):
-    program = partial(_segment, plan=plan)
-    if state.stopped.ndim:
-        program = jax.vmap(program, in_axes=(None, 0, None))
+    def program(update, state, examples):
+        return _each_run(lambda state: _segment(update, state, examples, plan), state)
+
     return _on(mesh, program)(update, state, examples)
 
 
@@ -510,10 +510,25 @@ def _fit_segment(update, state: FitState, examples, *, plan: Plan, mesh: Mesh | 
 def _fit_end_of_epoch(
     loss_fn, state: FitState, evaluations, patience, *, plan: Plan, mesh: Mesh | None
 ):
-    program = partial(_end_of_epoch, plan=plan)
-    if state.stopped.ndim:
-        program = jax.vmap(program, in_axes=(None, 0, None, None))
+    def program(loss_fn, state, evaluations, patience):
+        return _each_run(
+            lambda state: _end_of_epoch(loss_fn, state, evaluations, patience, plan), state
+        )
+
     return _on(mesh, program)(loss_fn, state, evaluations, patience)
+
+
+def _each_run(function: Callable, state: FitState):
+    """``function`` of each of the runs along the state's leading axis; of the run, if it has none.
+
+    In turn on a CPU, whose cores one step fills already: five seeds of the seed CNN take two thirds
+    of the time they take under `jax.vmap`.
+    """
+    if not state.stopped.ndim:
+        return function(state)
+    if jax.default_backend() == "cpu":
+        return lax.map(function, state)
+    return jax.vmap(function)(state)
 
 
 def _on(mesh: Mesh | None, function: Callable) -> Callable:
