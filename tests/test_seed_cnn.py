@@ -162,20 +162,24 @@ def test_gradient_against_the_loop_and_finite_differences(cnn):
         assert difference == pytest.approx(expected[layer]["kernel"][steepest], rel=1e-3)
 
 
+def seed_run():
+    """The seed's model, optimizer and update, and 80 random digits."""
+    rng = np.random.default_rng(1)
+    images, labels = rng.integers(0, 256, (80, 28, 28, 1)), rng.integers(0, 10, 80)
+    examples = Examples(jnp.asarray(images, jnp.uint8), jnp.asarray(labels, jnp.int32))
+    model = models.lenet()
+    optimizer = optim.make_optimizer(optim.OptimizerConfig())
+    update = train.make_update(mean_gradient(losses.classification_loss(model)), optimizer)
+    return model, optimizer, update, examples
+
+
 @pytest.mark.slow
 def test_one_two_and_eight_devices_agree():
     """An epoch of the seed CNN, dropout and Adadelta on, ends in the same parameters.
 
     The last batch is smaller, and 30 does not divide by 8.
     """
-    rng = np.random.default_rng(1)
-    examples = Examples(
-        jnp.asarray(rng.integers(0, 256, (80, 28, 28, 1)).astype(np.uint8)),
-        jnp.asarray(rng.integers(0, 10, 80).astype(np.int32)),
-    )
-    model = models.lenet()
-    optimizer = optim.make_optimizer(optim.OptimizerConfig())
-    update = train.make_update(mean_gradient(losses.classification_loss(model)), optimizer)
+    model, optimizer, update, examples = seed_run()
     params = []
     for devices in (1, 2, 8):
         state = train.init_state(jax.random.key(0), model, optimizer, examples.inputs[:1])
@@ -190,14 +194,7 @@ def test_one_two_and_eight_devices_agree():
 
 @pytest.mark.slow
 def test_one_program_and_segments_agree_to_the_bit():
-    rng = np.random.default_rng(1)
-    examples = Examples(
-        jnp.asarray(rng.integers(0, 256, (80, 28, 28, 1)).astype(np.uint8)),
-        jnp.asarray(rng.integers(0, 10, 80).astype(np.int32)),
-    )
-    model = models.lenet()
-    optimizer = optim.make_optimizer(optim.OptimizerConfig())
-    update = train.make_update(mean_gradient(losses.classification_loss(model)), optimizer)
+    model, optimizer, update, examples = seed_run()
     state = train.init_state(jax.random.key(0), model, optimizer, examples.inputs[:1])
     whole, _ = train.fit(update, state, examples, epochs=2, batch_size=32)
     *_, last = train.fit_in_segments(update, state, examples, epochs=2, batch_size=32)
