@@ -95,8 +95,8 @@ def check(config: OptimizerConfig) -> None:
     require_number("learning_rate", config.learning_rate, *_AT_LEAST_0)
     for name, value in config.arguments.items():
         if is_number(value):
-            range_of = [of for names, of in _ARGUMENT_RANGES.items() if re.fullmatch(names, name)]
-            require_number(f"{config.name}'s argument {name}", value, *(range_of or [()])[0])
+            ranges = (of for names, of in _ARGUMENT_RANGES.items() if re.fullmatch(names, name))
+            require_number(f"{config.name}'s argument {name}", value, *next(ranges, ()))
     if config.weight_decay is not None:
         require_number("weight_decay", config.weight_decay, *_AT_LEAST_0)
     if config.average is not None:

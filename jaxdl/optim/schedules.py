@@ -37,7 +37,7 @@ class ScheduleConfig:
     """The fraction of the run over which the rate first rises from 0 in a straight line."""
 
     arguments: dict[str, Number] = field(default_factory=dict)
-    """Its numbers, such as: every 0.3 factor 0.1 (step), end 0 (cosine), rise 0.3 (one_cycle)."""
+    """Its numbers, as `every=0.3 factor=0.1` (step), `end=0` (cosine) or `rise=0.3` (one_cycle)."""
 
 
 def constant(step: Scalar) -> Scalar:
