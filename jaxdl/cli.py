@@ -8,7 +8,8 @@ An experiment is a function of its config::
 Each field of the config is a flag, its docstring the help, a nested dataclass a prefix
 (``--optimizer.learning-rate 0.3``); a dict takes ``NAME=VALUE ...`` and replaces its default.
 ``--config FILE`` takes the defaults from an earlier run, where the config is a run's (it derives
-from `RunOptions`), and ``--recipe NAME``, where an experiment has recipes, from one of them.
+from `RunOptions`), ``--recipe NAME``, where an experiment has recipes, from one of them, and
+``--quick``, where it has a quick form, from that.
 """
 
 import argparse
@@ -61,6 +62,7 @@ def main(
     arguments: Sequence[str] | None = None,
     *,
     recipes: Mapping[str, Config] | None = None,
+    quick: Config | None = None,
 ) -> None:
     """Parses the command line and runs ``experiment`` on the config it gives.
 
@@ -74,6 +76,8 @@ def main(
         arguments: instead of ``sys.argv[1:]``.
         recipes: configs by the name that their field ``recipe`` has; ``--recipe NAME`` makes one
             the default of every other flag.
+        quick: the config that ``--quick`` makes the default of every other flag, its own field
+            ``quick`` true.
     """
     module = sys.modules[experiment.__module__]
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -81,7 +85,7 @@ def main(
         with raise_on_sigterm():
             try:
                 texts = {"prog": _program(module), "description": _description(module, config_type)}
-                experiment(parse(config_type, arguments, recipes, **texts))
+                experiment(parse(config_type, arguments, recipes, quick, **texts))
             finally:
                 sys.stdout.flush()  # here, where a broken pipe is still caught
     except InputError as error:
@@ -103,6 +107,7 @@ def parse(
     config_type: type[Config],
     arguments: Sequence[str],
     recipes: Mapping[str, Config] | None = None,
+    quick: Config | None = None,
     **texts: str,
 ) -> Config:
     """The config that a command line asks for; see `main`.
@@ -113,7 +118,7 @@ def parse(
     Raises:
         InputError: a flag that is unknown or whose value cannot be read, or a bad ``--config``.
     """
-    default, arguments = _split_default(config_type, arguments, recipes or {})
+    default, arguments = _split_default(config_type, arguments, recipes or {}, quick)
     return _parse_flags(config_type, arguments, default=default, **texts)
 
 
@@ -207,25 +212,39 @@ def _text_of(box: str) -> str:
 
 
 def _split_default(
-    config_type: type[Config], arguments: Sequence[str], recipes: Mapping[str, Config]
+    config_type: type[Config],
+    arguments: Sequence[str],
+    recipes: Mapping[str, Config],
+    quick: Config | None,
 ) -> tuple[Any, list[str]]:
-    """The config that ``--config`` or ``--recipe`` makes the default, and the flags for tyro."""
+    """The config that one of three flags makes the default, and the flags for tyro."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.set_defaults(config=None)
     if _is_of_runs(config_type):
         parser.add_argument("--config", type=Path)
     parser.add_argument("--recipe")
+    parser.set_defaults(quick=False)
+    if quick is not None:
+        parser.add_argument("--quick", action="store_true")
     try:
         known, others = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise InputError(str(error)) from error
     if known.recipe is not None:
         others.append(f"--recipe={known.recipe}")  # a flag like any other as well
-    if known.config is None:
-        return recipes.get(str(known.recipe), tyro.MISSING_NONPROP), others
-    if known.recipe in recipes:
-        raise InputError("--config and --recipe both give every default; choose one of them")
-    return load_config(config_type, known.config, "--config"), others
+    given = {
+        "--config": known.config is not None,
+        "--recipe": known.recipe in recipes,
+        "--quick": known.quick,
+    }
+    if sum(given.values()) > 1:
+        named = " and ".join(flag for flag, is_given in given.items() if is_given)
+        raise InputError(f"{named} both give every default; choose one of them")
+    if given["--config"]:
+        return load_config(config_type, known.config, "--config"), others
+    if given["--quick"]:
+        return quick, others
+    return recipes.get(str(known.recipe), tyro.MISSING_NONPROP), others
 
 
 def _is_of_runs(config_type: type) -> bool:

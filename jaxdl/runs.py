@@ -56,6 +56,14 @@ class RunOptions:
     """Print nothing but the result and errors."""
 
 
+@dataclasses.dataclass(frozen=True)
+class ExperimentOptions(RunOptions):
+    """The options of an experiment that has a quick form, which is part of its config."""
+
+    quick: bool = False
+    """A version of a few seconds: other flags then have the defaults of that version."""
+
+
 class Run:
     """An open run directory, from `open_run`; a context manager.
 

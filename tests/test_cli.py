@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from jaxdl import cli
 from jaxdl.errors import InputError
-from jaxdl.runs import RunOptions, resolved_config
+from jaxdl.runs import ExperimentOptions, RunOptions, resolved_config
 from jaxdl.signals import Interrupted, stop_on_signals
 
 
@@ -285,6 +285,29 @@ def test_a_recipe_is_the_default_of_the_other_flags(capsys):
     with pytest.raises(SystemExit):
         cli.main(lambda config: None, Config, ["--recipe", "strong", "--help"], recipes=RECIPES)
     assert "(default: 30)" in capsys.readouterr().out
+
+
+def test_quick_is_the_default_of_the_other_flags():
+    quick = QuickConfig(quick=True, epochs=1)
+    parsed = cli.parse(QuickConfig, ["--seed", "3", "--quick"], quick=quick)
+    assert parsed == QuickConfig(quick=True, epochs=1, seed=3)
+    assert cli.parse(QuickConfig, [], quick=quick) == QuickConfig()
+
+
+def test_quick_and_config_together_are_refused(tmp_path):
+    arguments = ["--quick", "--config", str(tmp_path)]
+    with pytest.raises(InputError, match="--config and --quick both give every default"):
+        cli.parse(QuickConfig, arguments, quick=QuickConfig(quick=True))
+
+
+@dataclasses.dataclass(frozen=True)
+class QuickConfig(ExperimentOptions):
+    """An experiment with a quick form."""
+
+    epochs: int = 12
+    """Passes."""
+    seed: int = 0
+    """Of everything."""
 
 
 def test_a_recipe_comes_from_one_place(tmp_path):

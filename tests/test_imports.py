@@ -11,10 +11,10 @@ LAYERS = [
     {"types", "errors", "parallel", "pixels", "digest", "statistics"},
     {"losses", "nn", "data"},
     {"models", "gradients", "optim"},
-    {"train"},
-    {"checkpoint"},
+    {"train", "diagnostics"},
+    {"checkpoint", "sweep"},
     {"runs", "plots", "progress", "signals"},
-    {"cli", "sessions"},
+    {"cli", "sessions", "claims"},
 ]
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
 FLAX_ROOMS = {"nn", "models"}
