@@ -9,7 +9,13 @@ The names most used; each module holds the rest:
 from jaxdl import data, gradients, losses, models, nn, optim, train
 from jaxdl.data import load
 from jaxdl.errors import InputError
-from jaxdl.gradients import mean_gradient, per_example_gradients
+from jaxdl.gradients import (
+    clipped_gradient,
+    mean_gradient,
+    observed_gradient,
+    per_example_gradients,
+    per_example_norms,
+)
 from jaxdl.nn import flax_model
 from jaxdl.optim import OptimizerConfig, make_optimizer
 from jaxdl.parallel import make_mesh
@@ -24,6 +30,7 @@ __all__ = [
     "OptimizerConfig",
     "TrainState",
     "Variables",
+    "clipped_gradient",
     "data",
     "evaluate",
     "fit",
@@ -39,7 +46,9 @@ __all__ = [
     "mean_gradient",
     "models",
     "nn",
+    "observed_gradient",
     "optim",
     "per_example_gradients",
+    "per_example_norms",
     "train",
 ]

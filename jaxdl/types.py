@@ -6,13 +6,16 @@ function can be an argument of a jitted program, so changing a number recompiles
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key, PyTree
+
+Value = TypeVar("Value", covariant=True)
 
 Number = float | int | Array
 """A number that may be traced, such as a learning rate: a leaf of a pytree, never static."""
@@ -90,6 +93,25 @@ class TrainState(NamedTuple):
     key: Key[Array, ""]
 
 
+class Observation(NamedTuple):
+    """What one backward pass shows of every example, for instruments (`jaxdl.diagnostics`).
+
+    Attributes:
+        batch: this device's share; its weights are 0 for padding.
+        losses: of each example.
+        gradient: of the weighted mean loss, over all devices.
+        layer_norms: the norm of each example's gradient in each layer, by the layer's path (kernel
+            and bias together); 0 where the weight is 0.
+        norms: the same over all layers.
+    """
+
+    batch: Batch
+    losses: Float[Array, " batch"]
+    gradient: Params
+    layer_norms: dict[str, Float[Array, " batch"]]
+    norms: Float[Array, " batch"]
+
+
 LossFn = Callable[[Params, ModelState, Batch, Keys], tuple[Float[Array, " batch"], LossAux]]
 """One loss per example, so that means, weights and per-example gradients need no second loss."""
 
@@ -97,6 +119,14 @@ GradientFn = Callable[[Params, ModelState, Batch, Keys], tuple[Params, GradientA
 """The gradient an optimizer is given, and what was seen on the way."""
 
 Update = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Static(Generic[Value]):
+    """A hashable value as part of a pytree's structure: another one is another program."""
+
+    value: Value
 
 
 def as_pytree(tree: Any) -> Any:

@@ -137,8 +137,8 @@ def im2col(
 ) -> Float[Array, "out_width features out_height batch"]:
     """A copy of the patch under each output, times the kernel."""
     features = kernel.shape[3]
-    rows = _windows(_padded(images, 2, padding[0]), 2, kernel.shape[0], strides[0])
-    patches = _windows(_padded(rows, 0, padding[1]), 0, kernel.shape[1], strides[1])
+    rows = windows(_padded(images, 2, padding[0]), 2, kernel.shape[0], strides[0])
+    patches = windows(_padded(rows, 0, padding[1]), 0, kernel.shape[1], strides[1])
     out_width, *_, out_height, batch = patches.shape
     matrix = kernel.swapaxes(0, 1).reshape(-1, features)
     # A product for each place along the width leaves the outputs in their layout; one product
@@ -162,7 +162,7 @@ def banded(
     It multiplies by the zeros off the diagonals, but copies ``kernel_width`` times less.
     """
     features = kernel.shape[3]
-    rows = _windows(_padded(images, 2, padding[0]), 2, kernel.shape[0], strides[0])
+    rows = windows(_padded(images, 2, padding[0]), 2, kernel.shape[0], strides[0])
     band = _band(images.shape[0], kernel.shape[1], strides[1], padding[1])  # (W, W', kw)
     matrix = jnp.einsum("xok,hkcf->xhcof", jnp.asarray(band, kernel.dtype), kernel)
     out_width, (out_height, batch) = band.shape[1], rows.shape[-2:]
@@ -195,7 +195,7 @@ def toom_cook(
         for matrix in _transforms(images.shape[0], kernel.shape[1], padding[1])
     )
     points = _along_width(evaluate, images)
-    rows = _windows(_padded(points, 2, padding[0]), 2, kernel.shape[0], strides[0])
+    rows = windows(_padded(points, 2, padding[0]), 2, kernel.shape[0], strides[0])
     matrices = jnp.einsum("pk,hkcf->pfhc", evaluate_kernel, kernel)
     count, *_, out_height, batch = rows.shape
     products = jnp.einsum(
@@ -221,7 +221,7 @@ def _along_width(matrix: Array, images: Array) -> Array:
     return outputs.reshape(-1, *images.shape[1:])
 
 
-def _windows(array: Array, axis: int, size: int, stride: int) -> Array:
+def windows(array: Array, axis: int, size: int, stride: int) -> Array:
     """The windows along ``axis``, their places on it and what each holds on a new axis 1."""
     count = _out_size(array.shape[axis], size, stride, (0, 0))
     stop = (count - 1) * stride + 1

@@ -1,7 +1,7 @@
 """Any Flax Linen module as a `jaxdl.types.Model`."""
 
 import inspect
-from dataclasses import dataclass
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -9,7 +9,8 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Key, PyTree
 
 from jaxdl.errors import InputError, near_names
-from jaxdl.types import Keys, Model, ModelState, Params, Variables
+from jaxdl.nn.taps import TAPS, Taps, call_tapped
+from jaxdl.types import Keys, Model, ModelState, Params, Static, Variables
 
 WHILE_TRAINING = {
     "train": True,
@@ -68,29 +69,28 @@ def flax_model(module: nn.Module, **numbers: PyTree) -> Model:
             f"{type(module).__name__}.__call__ has no argument {name!r}; "
             f"{near_names(name, _arguments(module))}"
         )
-    static = _Static(module)
+    static = Static(module)
     return Model(Partial(_init, static, **numbers), Partial(_apply, static, **numbers))
 
 
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class _Static:
-    """A module as part of a pytree's structure."""
-
-    module: nn.Module
-
-
 @jax.jit
-def _init(static: _Static, key: Key[Array, ""], inputs: Array, **numbers) -> Variables:
-    options = _options(static.module, None)
-    variables = dict(static.module.init(key, inputs, **options, **numbers))
+def _init(static: Static[nn.Module], key: Key[Array, ""], inputs: Array, **numbers) -> Variables:
+    options = _options(static.value, None)
+    variables = dict(static.value.init(key, inputs, **options, **numbers))
     return Variables(variables.pop("params", {}), variables)
 
 
 def _apply(
-    static: _Static, params: Params, model_state: ModelState, inputs: Array, keys: Keys, **numbers
+    static: Static[nn.Module],
+    params: Params,
+    model_state: ModelState,
+    inputs: Array,
+    keys: Keys,
+    **numbers,
 ) -> tuple[PyTree, ModelState]:
-    module, options = static.module, _options(static.module, keys)
+    if TAPS in model_state:
+        return _apply_tapped(static, params, model_state[TAPS], inputs, keys, **numbers)
+    module, options = static.value, _options(static.value, keys)
     variables = {"params": params, **model_state}
 
     def call(inputs: Array, **how):
@@ -107,6 +107,31 @@ def _apply(
     if options and "keys" not in options:
         return jax.vmap(call_one)(inputs, keys), model_state
     return call(inputs), model_state
+
+
+def _apply_tapped(
+    static: Static[nn.Module], params: Params, taps: Taps, inputs: Array, keys: Keys, **numbers
+) -> tuple[PyTree, ModelState]:
+    """The same for a model without state, its layers tapped (`jaxdl.nn.taps`).
+
+    A foreign module runs on one example at a time, lest it confound the axis of examples.
+    """
+    module, options = static.value, _options(static.value, keys)
+
+    def call(inputs: Array, offsets: tuple[Array, ...], key: Key[Array, ""] | None, **how):
+        rngs = {} if key is None else {"rngs": {"dropout": key}}
+        model = partial(module.apply, {"params": params}, inputs, **options, **numbers, **rngs)
+        return call_tapped(model, Taps(offsets, taps.paths), **how)
+
+    def call_one(example: Array, offsets: tuple[Array, ...], key: Key[Array, ""] | None):
+        outputs, uses = call(example[None], offsets, key, is_mapped=True)
+        return jax.tree.map(lambda leaf: leaf[0], outputs), uses
+
+    if "keys" in options:
+        outputs, uses = call(inputs, taps.offsets, None, is_mapped=False)
+    else:
+        outputs, uses = jax.vmap(call_one)(inputs, taps.offsets, keys)
+    return outputs, {TAPS: uses}
 
 
 def _options(module: nn.Module, keys: Keys) -> dict:

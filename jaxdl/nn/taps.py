@@ -1,0 +1,156 @@
+"""Taps: what each layer of a Flax model was given, and the way to the cotangents of its outputs.
+
+An example's gradient of a layer follows from the layer's inputs and the cotangents of its outputs
+(`jaxdl.nn.example_gradients`). So a `jaxdl.nn.flax_model` whose model state holds `Taps`, under the
+name `TAPS`,
+
+- adds an *offset* of zeros to the outputs of each use of a layer: the gradient by the offset is
+  the cotangent;
+- hands out each `Use` in its new model state, under the same name, through any loss function;
+- runs the tapped layers on constants, so that the gradient by the parameters is of what reaches
+  the loss on other ways than through the tapped layers: nothing, most often.
+
+A *layer* here is a module with parameters of its own and no submodules, called on one array.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.errors import InvalidRngError
+from jax import lax
+from jaxtyping import Array, PyTree
+
+TAPS = "taps"
+
+Path = tuple[str, ...]
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Layer:
+    """A layer apart from the model that it is part of: static, and no leaf of a pytree.
+
+    Attributes:
+        path: to its parameters, in those of the model.
+        module: unbound.
+        is_mapped: the model runs under `jax.vmap`, one example at a time: the inputs and outputs
+            of a use have the axis of examples in front, and then that of a batch of one.
+    """
+
+    path: Path
+    module: nn.Module
+    is_mapped: bool
+
+    def apply(self, params: PyTree, inputs: Array) -> Array:
+        """The outputs, where the inputs are those of a `Use`."""
+
+        def call(inputs: Array) -> Array:
+            return jnp.asarray(self.module.apply({"params": params}, inputs))
+
+        return jax.vmap(call)(inputs) if self.is_mapped else call(inputs)
+
+
+class Use(NamedTuple):
+    """One call of a layer."""
+
+    inputs: Array
+    outputs: Array
+    layer: Layer
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Paths:
+    """The layers to tap, static; None for all."""
+
+    chosen: frozenset[Path] | None = None
+
+    def __contains__(self, path: Path) -> bool:
+        return self.chosen is None or path in self.chosen
+
+
+class Taps(NamedTuple):
+    """What goes in: an offset for each use to come, in order; none, only to see the uses."""
+
+    offsets: tuple[Array, ...] = ()
+    paths: Paths = Paths()
+
+
+_tapped_calls: list[int] = []
+
+
+@contextlib.contextmanager
+def counting_calls() -> Iterator[Callable[[], int]]:
+    """Counts the calls of tapped models, since in one loss a second hides the first's uses."""
+    _tapped_calls.append(0)
+    try:
+        yield lambda: _tapped_calls[-1]
+    finally:
+        _tapped_calls.pop()
+
+
+def call_tapped(call: Callable[[], PyTree], taps: Taps, *, is_mapped: bool):
+    """Calls a Flax model with taps.
+
+    Args:
+        call: the model, bound to all of its arguments.
+        taps: see there.
+        is_mapped: see `Layer`.
+
+    Returns:
+        What the model gives, and its uses, a tuple of `Use`.
+    """
+    uses: list[Use] = []
+    root = None
+
+    def intercept(next_function, args, kwargs, context):
+        nonlocal root
+        module = context.module
+        root = root or module.scope.root  # of the model itself, whose call comes first
+        # A lifted transform (a scan) has a root of its own; from within, nothing can be handed out.
+        is_outside = module.scope.root is not root
+        if is_outside or kwargs or context.method_name != "__call__" or not _is_layer(module, args):
+            return next_function(*args, **kwargs)
+        layer = Layer(module.path, module.clone(parent=None, name=None), is_mapped)
+        if layer.path not in taps.paths:
+            return next_function(*args)
+        params = lax.stop_gradient(module.variables["params"])
+        try:
+            outputs = layer.module.apply({"params": params}, *args)
+        except InvalidRngError:  # it draws
+            return next_function(*args)
+        if not isinstance(outputs, jax.Array):
+            return next_function(*args)
+        if taps.offsets:
+            outputs = _add_offset(outputs, taps.offsets[len(uses)])
+        uses.append(Use(args[0], outputs, layer))
+        return outputs
+
+    if _tapped_calls:
+        _tapped_calls[-1] += 1
+    with nn.intercept_methods(intercept):
+        outputs = call()
+    return outputs, tuple(uses)
+
+
+def _is_layer(module: nn.Module, args: tuple) -> bool:
+    params = module.variables.get("params", {})
+    has_only_arrays = all(isinstance(entry, jax.Array) for entry in params.values())
+    return bool(params) and has_only_arrays and len(args) == 1 and isinstance(args[0], jax.Array)
+
+
+@jax.custom_vjp
+def _add_offset(outputs: Array, offset: Array) -> Array:
+    """Adds an offset that is known to be 0, and so costs nothing."""
+    return outputs
+
+
+_add_offset.defvjp(
+    lambda outputs, offset: (outputs, None),
+    lambda _, cotangent: (cotangent, cotangent),
+)
