@@ -153,7 +153,7 @@ def _update(gradient_fn, optimizer, state: TrainState, batch: Batch) -> tuple[Tr
     gradient, aux = gradient_fn(state.params, state.model_state, batch, keys)
     updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    seen = optim.telemetry(opt_state) or {"gradient_norm": optim.global_norm(gradient)}
+    seen = {"gradient_norm": optim.global_norm(gradient), **optim.telemetry(opt_state)}
     metrics = {**aux.metrics, **seen}
     return TrainState(state.step + 1, params, aux.model_state, opt_state, state.key), metrics
 

@@ -204,3 +204,65 @@ def test_save_writes_a_whole_file_or_none(tmp_path, monkeypatch):
         plots.save(figure, path)
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def instrument_history(random, shape):
+    """Every metric of `jaxdl.diagnostics`, as positive noise of the given shape."""
+    names = [
+        *("loss", "accuracy", "learning_rate", "gradient_norm", "gradient_variance"),
+        *("squared_gradient", "examples", "gradient_cosine", "step_cosine", "step_length"),
+        *("distance_from_start", "curvature", "step_slope", "step_bend", "clipped_examples"),
+        *(f"example_norm_{name}" for name in ("mean", "min", "q25", "median", "q75", "max")),
+        *("layer_norm_dense1", "layer_norm_dense2", "class_share_0", "class_share_1"),
+    ]
+    return {name: random.uniform(0.1, 1, shape) for name in names}
+
+
+def panels(figure: Figure) -> dict:
+    return {axes.get_title(loc="left"): axes for axes in figure.axes}
+
+
+def test_instruments_draw_running_means_of_one_run(random, tmp_path):
+    history = instrument_history(random, 80)
+    history["loss"][70:] = np.nan  # stopped
+    history["step_slope"] *= -1
+    figure = plots.instruments(history)
+    drawn = panels(figure)
+    assert len(drawn) == 13
+    raw, mean = drawn["loss"].lines
+    np.testing.assert_array_equal(raw.get_ydata(), history["loss"])
+    np.testing.assert_allclose(mean.get_ydata()[40], history["loss"][39:41].mean())
+    assert np.isnan(mean.get_ydata()[70:]).all()
+    window = slice(40 - 4, 40 + 4)  # a tenth of the run
+    scale = history["gradient_variance"][window].mean() / history["squared_gradient"][window].mean()
+    line, batch = drawn["gradient noise scale"].lines
+    np.testing.assert_allclose(line.get_ydata()[40], scale, rtol=1e-5)
+    assert batch.get_ydata()[0] == history["examples"].max()
+    end = drawn["end of the steps on the parabola along them"].lines[0].get_ydata()[40]
+    ratio = history["step_bend"][window].mean() / -history["step_slope"][window].mean()
+    np.testing.assert_allclose(end, ratio - 1, rtol=1e-5)
+    layers = drawn["mean gradient norm by layer"].get_legend().get_texts()
+    assert [text.get_text() for text in layers] == ["dense1", "dense2"]
+    assert figure.get_suptitle() == "pale: each step; lines: means over 2 steps"
+    plots.save(figure, tmp_path / "page.png")
+
+
+def test_instruments_of_seeds_have_the_95_percent_interval(random):
+    history = instrument_history(random, (4, 6))
+    drawn = panels(plots.instruments(history, unit="epoch"))
+    values = history["step_length"]
+    low, high = stats.t.interval(0.95, 3, values.mean(axis=0), stats.sem(values, axis=0))
+    band = drawn["step length"].collections[0].get_paths()[0].vertices
+    heights = band[band[:, 0] == 3, 1]
+    np.testing.assert_allclose([heights.min(), heights.max()], [low[2], high[2]])
+    assert drawn["share of each class in the gradient norms"].get_xlabel() == "epoch"
+
+
+def test_instruments_draw_what_was_measured_and_nothing_else(random):
+    history = {"loss": np.ones(5), "step_slope": np.ones(5), "test_loss": np.ones(5)}
+    assert [*panels(plots.instruments(history))] == ["loss"]
+    # A run of batch size 1 has no noise scale.
+    nothing = np.full(5, np.nan)
+    history |= {"gradient_variance": nothing, "squared_gradient": nothing}
+    assert [*panels(plots.instruments(history))] == ["loss"]
+    assert plots.instruments({}).axes == []

@@ -16,6 +16,7 @@ from jaxdl.optim.config import OptimizerConfig, check_names
 from jaxdl.optim.fields import as_arrays
 from jaxdl.optim.library import arguments_of, build
 from jaxdl.optim.schedules import ends, learning_rate_factor
+from jaxdl.optim.watching import WatchState
 from jaxdl.types import Metrics, Number, Params
 
 Scalar = Float[Array, ""]
@@ -74,11 +75,13 @@ def telemetry(opt_state: PyTree) -> Metrics:
     - ``clipped_steps``: 1 where anything was clipped, else 0; its mean is the fraction of steps.
     - ``clipped_entries``: the fraction of the gradient's entries that were clipped, or scaled down.
     - ``learning_rate``: the schedule's.
+    - ``step_length``, ``step_cosine``, ``distance_from_start``: see `jaxdl.optim.watch_steps`.
 
-    All come from `make_optimizer`; all but the last from `clip_gradients` in a chain of one's own.
+    `make_optimizer` gives all but the last three, which `watch_steps` gives around any optimizer;
+    `clip_gradients`, in a chain of one's own, gives the first four.
     """
     metrics = {}
-    kinds = (OptimizerState, ClipState)
+    kinds = (OptimizerState, ClipState, WatchState)
     for node in jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, kinds)):
         if isinstance(node, OptimizerState):
             metrics |= {**telemetry(node.chain), "learning_rate": node.learning_rate}
@@ -88,6 +91,13 @@ def telemetry(opt_state: PyTree) -> Metrics:
                 "clipped_gradient_norm": node.clipped_norm,
                 "clipped_steps": node.clipped_steps,
                 "clipped_entries": node.clipped_entries,
+            }
+        elif isinstance(node, WatchState):
+            metrics |= {
+                **telemetry(node.inner),
+                "step_length": node.length,
+                "step_cosine": node.cosine,
+                "distance_from_start": node.distance,
             }
     return metrics
 
