@@ -8,13 +8,13 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "jaxdl"
 
 LAYERS = [
-    {"types", "errors", "parallel", "pixels", "digest", "statistics"},
-    {"losses", "nn", "data"},
+    {"types", "errors", "parallel", "pixels", "digest", "statistics", "spaces", "tradeoff"},
+    {"losses", "surfaces", "nn", "data"},
     {"models", "gradients", "optim"},
-    {"train", "diagnostics"},
-    {"checkpoint", "sweep"},
+    {"train", "diagnostics", "noise"},
+    {"checkpoint", "privacy"},
     {"runs", "plots", "progress", "signals"},
-    {"cli", "sessions", "claims"},
+    {"cli", "sessions", "claims", "sweep"},
 ]
 LAYER = {name: level for level, names in enumerate(LAYERS) for name in names}
 FLAX_ROOMS = {"nn", "models"}

@@ -1,5 +1,6 @@
 """The experiment's command line: what it refuses, and what a run of it leaves behind."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from experiments import mnist_cnn
 from jaxdl import cli, data
+from jaxdl.optim import OptimizerConfig
 
 BAD = [
     ("--dataset nmist", "nmist", "mnist"),
@@ -85,9 +87,37 @@ def test_a_run_that_explodes_says_so_first_and_fails(tmp_path, monkeypatch, caps
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["failed_step"] is not None
 
 
+CLAIMED = [
+    (mnist_cnn.QUICK, 0.85),
+    (mnist_cnn.Config(seed=7, seeds=2, devices=2), 0.945),
+    (dataclasses.replace(mnist_cnn.RECIPES["strong"], dataset="mnist"), 0.9945),
+]
+
+
+@pytest.mark.parametrize(("config", "least"), CLAIMED)
+def test_a_recipe_claims_its_accuracy(config, least):
+    for accuracy, holds in ((least + 1e-6, True), (least - 1e-6, False), (float("nan"), False)):
+        (claim,) = mnist_cnn.accuracy_claims(config, {"accuracy": [accuracy]})
+        assert bool(claim.holds) == holds
+        assert f"at least {least:.2%}" in claim.numbers
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        mnist_cnn.Config(epochs=3),
+        mnist_cnn.Config(dataset="fashion_mnist"),
+        mnist_cnn.Config(l2=1e-4),
+        dataclasses.replace(mnist_cnn.QUICK, optimizer=OptimizerConfig("adam", 1e-3)),
+        dataclasses.replace(mnist_cnn.RECIPES["strong"], dataset="mnist", dropout=(0.0, 0.0)),
+    ],
+)
+def test_nothing_is_claimed_of_settings_of_ones_own(config):
+    assert mnist_cnn.accuracy_claims(config, {"accuracy": [0.99]}) == []
+
+
 def small(dataset: data.Dataset) -> data.Dataset:
     """Its first 256 training and 100 test examples."""
-    import dataclasses
 
     def first(examples, count):
         return type(examples)(*(array[:count] for array in examples))
@@ -100,18 +130,19 @@ def small(dataset: data.Dataset) -> data.Dataset:
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", ["", "--seeds 2", "--recipe strong"])
 def test_what_a_run_leaves_behind(flags, tmp_path, monkeypatch, capsys):
+    """Three epochs, since nothing is claimed of them."""
     dataset = small(data.load("mnist_5k"))
     monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
     out = tmp_path / "run"
-    arguments = f"--epochs 2 --out {out} --quiet {flags}".split()
+    arguments = f"--epochs 3 --out {out} --quiet {flags}".split()
     cli.main(mnist_cnn.run, mnist_cnn.Config, arguments, recipes=mnist_cnn.RECIPES)
     printed, errors = capsys.readouterr()
     assert errors == ""
     summary = json.loads((out / "summary.json").read_text())
     assert f"test accuracy {summary['test_accuracy']:.2%}" in printed
-    assert summary["epochs"] == 2
+    assert summary["epochs"] == 3
     assert len(summary["params_sha256"]) == 64
-    assert (out / "metrics.csv").read_text().count("\n") == 3
+    assert (out / "metrics.csv").read_text().count("\n") == 4
     assert {path.name for path in (out / "figures").iterdir()} == {
         "learning_curves.png",
         "digits.png",
@@ -121,5 +152,5 @@ def test_what_a_run_leaves_behind(flags, tmp_path, monkeypatch, capsys):
         "feature_maps.png",
     }
     again = cli.load_config(mnist_cnn.Config, out)
-    assert again.epochs == 2
+    assert again.epochs == 3
     assert list((out / "events").iterdir())

@@ -1,0 +1,195 @@
+"""All experiments: listed, or run one after the other with a table of what they claim.
+
+    python -m experiments                                the experiments, a line each
+    python -m experiments all [--quick] [--out DIR]      runs them
+
+An experiment is a module of this folder that defines ``QUICK``, the config of its quick form. Each
+runs in a process of its own; its run directory is DIR/NAME and what it printed is DIR/NAME.txt,
+where DIR is runs/all/TIME by default. The exit code is 1 where a claim does not hold or a process
+fails, 2 for what cannot be understood.
+"""
+
+import argparse
+import ast
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+HERE = Path(__file__).resolve().parent
+
+
+class Outcome(NamedTuple):
+    """How an experiment ended.
+
+    Attributes:
+        name: of the experiment.
+        seconds: that it took.
+        claims: objects with ``statement``, ``holds`` and ``numbers``, from its ``summary.json``.
+        failure: why it counts as failed whatever it claims; None where it ended as it should.
+    """
+
+    name: str
+    seconds: float
+    claims: list[dict[str, Any]]
+    failure: str | None
+
+    def is_good(self) -> bool:
+        """Whether it ended and all that it claims holds."""
+        return self.failure is None and all(claim["holds"] for claim in self.claims)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Lists or runs the experiments."""
+    parser = Parser(prog="python -m experiments", description="All experiments: listed, or run.")
+    parser.add_argument("what", nargs="?", choices=["all"], help="run all; by default, list them")
+    parser.add_argument("--quick", action="store_true", help="the versions of a few seconds")
+    parser.add_argument("--out", type=Path, help="folder for the runs; by default runs/all/TIME")
+    asked = parser.parse_args(arguments)
+    if asked.what is None:
+        if asked.quick or asked.out:
+            parser.error("--quick and --out are for running: python -m experiments all ...")
+        print(listing(HERE))
+        return
+    out = asked.out or Path("runs") / "all" / time.strftime("%Y-%m-%d_%H-%M-%S")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken = any(out.iterdir())
+    except OSError as error:
+        parser.error(f"cannot write to {out}: {error.strerror}; choose another --out")
+    if taken:
+        parser.error(f"{out} is not empty; choose another --out")
+    # A process under way is ended together with this one.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if not all_hold(run_all(HERE, out, quick=asked.quick), out):
+        sys.exit(1)
+
+
+class Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line, as every experiment does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exits with code 2."""
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+# --- what there is -------------------------------------------------------------------------------
+
+
+def listing(folder: Path) -> str:
+    """The experiments, the other programs and the benchmarks, each with its first line."""
+    found = experiments(folder)
+    sections = {
+        "experiments, python -m experiments.NAME": found,
+        "tools, python -m experiments.NAME": sorted(set(programs(folder)) - set(found)),
+        "benchmarks, python -m experiments.benchmarks.NAME": programs(folder / "benchmarks"),
+    }
+    lines = []
+    for title, paths in sections.items():
+        lines += [title, *(f"    {path.stem:18} {summary_line(path)}" for path in paths), ""]
+    return "\n".join([*lines, "all experiments, python -m experiments all [--quick] [--out DIR]"])
+
+
+def experiments(folder: Path) -> list[Path]:
+    """The modules that define ``QUICK``, found without importing any."""
+    return [path for path in modules(folder) if "QUICK" in assigned_names(path)]
+
+
+def modules(folder: Path) -> list[Path]:
+    """The modules of a folder, but for the package's own."""
+    return [path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("__")]
+
+
+def assigned_names(path: Path) -> Iterator[str]:
+    """What a module assigns to at its top level."""
+    for node in ast.parse(path.read_text()).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else targets
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def programs(folder: Path) -> list[Path]:
+    """The modules that are programs for users: those that call ``cli.main``."""
+    return [path for path in modules(folder) if "cli.main" in called_names(path)]
+
+
+def called_names(path: Path) -> Iterator[str]:
+    """What a module calls, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def summary_line(path: Path) -> str:
+    """The first line of a module's docstring."""
+    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+
+
+# --- running it ----------------------------------------------------------------------------------
+
+
+def run_all(folder: Path, out: Path, *, quick: bool) -> list[Outcome]:
+    """Runs every experiment in turn, a line as each ends."""
+    outcomes = []
+    paths = experiments(folder)
+    for number, path in enumerate(paths, start=1):
+        outcome = run_one(path.stem, out, quick=quick)
+        outcomes.append(outcome)
+        held = sum(claim["holds"] for claim in outcome.claims)
+        end = outcome.failure or f"{held} of {len(outcome.claims)} claims hold"
+        print(f"[{number}/{len(paths)}] {path.stem}: {end}, {outcome.seconds:.0f} s", flush=True)
+    return outcomes
+
+
+def run_one(name: str, out: Path, *, quick: bool) -> Outcome:
+    """Runs an experiment in a process of its own and reads what it claims."""
+    directory, log = out / name, out / f"{name}.txt"
+    command = [sys.executable, "-m", f"experiments.{name}", "--out", str(directory), "--quiet"]
+    command += ["--quick"] * quick
+    start = time.monotonic()
+    with open(log, "w") as file:
+        process = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+    seconds = time.monotonic() - start
+    try:
+        claims = json.loads((directory / "summary.json").read_text()).get("claims", [])
+    except FileNotFoundError:
+        claims = []
+    # An experiment itself exits with 1 where a claim does not hold.
+    expected = 0 if all(claim["holds"] for claim in claims) else 1
+    if process.returncode == expected:
+        return Outcome(name, seconds, claims, None)
+    last_line = log.read_text().strip().rpartition("\n")[2]
+    return Outcome(name, seconds, claims, f"exit code {process.returncode}: {last_line}")
+
+
+def all_hold(outcomes: list[Outcome], out: Path) -> bool:
+    """Prints the table of claims; whether all hold and every process ended well."""
+    width = max((len(outcome.name) for outcome in outcomes), default=0)
+    print()
+    for outcome in outcomes:
+        for claim in outcome.claims:
+            verdict = "holds" if claim["holds"] else "does not hold"
+            print(f"{outcome.name:{width}}  {verdict:13}  {claim['statement']}: {claim['numbers']}")
+        if outcome.failure:
+            print(f"{outcome.name:{width}}  {'failed':13}  {outcome.failure}")
+    claims = [claim for outcome in outcomes for claim in outcome.claims]
+    held, failed = sum(claim["holds"] for claim in claims), sum(bool(o.failure) for o in outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    print(
+        f"\n{held} of {len(claims)} claims hold, {failed} of {len(outcomes)} experiments failed, "
+        f"{seconds:.0f} s; {out}"
+    )
+    return all(outcome.is_good() for outcome in outcomes)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

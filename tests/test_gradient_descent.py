@@ -1,0 +1,171 @@
+"""The experiment's quick form, and its pieces against plain Python and NumPy."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+from PIL import Image
+
+from experiments import gradient_descent as experiment
+from jaxdl import cli
+from jaxdl.surfaces import SURFACES, quartic
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The folder of a quick run from the command line."""
+    out = tmp_path_factory.mktemp("gradient_descent") / "run"
+    arguments = ["--quick", "--out", str(out)]
+    cli.main(experiment.run, experiment.Config, arguments, quick=experiment.QUICK)
+    return out
+
+
+# --- the quick form ------------------------------------------------------------------------------
+
+
+def test_every_claim_holds(quick):
+    summary = json.loads((quick / "summary.json").read_text())
+    assert len(summary["claims"]) == 8
+    assert all(claim["holds"] for claim in summary["claims"])
+    assert f"{summary['minimum']:.6f}" == "2.249965"
+    assert set(summary["surfaces"]) == set(SURFACES)
+    assert set(summary["surfaces"]["bowl"]) == set(experiment.QUICK.optimizers)
+    # At rate 1, descent on the bowl is there in a step.
+    assert summary["surfaces"]["bowl"]["GD"]["learning_rate"] == pytest.approx(1)
+    assert summary["surfaces"]["bowl"]["GD"]["steps"] == 1
+
+
+def test_figures(quick):
+    names = {"learning_rates", "conditioning", "saddle", "paths", "steps", "cliff"}
+    drawn = {path.name for path in (quick / "figures").iterdir()}
+    assert drawn == {"paths.gif", *(f"{name}.png" for name in names)}
+    with Image.open(quick / "figures" / "paths.gif") as animation:
+        assert getattr(animation, "n_frames", 1) > 10
+        # The families keep their colours.
+        colours = {colour for _, colour in animation.convert("RGB").getcolors(1 << 16) or []}
+    assert {(0, 114, 178), (230, 159, 0), (0, 158, 115), (213, 94, 0)} <= colours
+
+
+BAD = [
+    ("--optimizers Adma", "Adma", "Adam"),
+    ("--steps 0", "--steps 0", "1 or more"),
+    ("--starts 3", "--starts 3", "4 or more"),
+    ("--largest-condition 1e9", "1000000000", "100,000"),
+    ("--seed -1", "--seed -1", "0 or more"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
+def test_bad_input(flags, named, way_out, capsys, tmp_path):
+    arguments = [*flags.split(), "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(experiment.run, experiment.Config, arguments, quick=experiment.QUICK)
+    errors = capsys.readouterr().err
+    assert leaving.value.code == 2
+    assert len(errors.splitlines()) == 1
+    assert named in errors
+    assert way_out in errors
+    assert not (tmp_path / "run").exists()
+
+
+# --- its pieces ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("start", "rate", "end"), [(6.0, 0.01, 2.249965), (3.0, 0.03, 2.25)])
+def test_the_compiled_loop_is_the_plain_one(float64, start, rate, end):
+    next_x, path = start, [start]
+    for _ in range(10_000):
+        current_x = next_x
+        next_x = current_x - rate * (4 * current_x**3 - 9 * current_x**2)
+        path.append(next_x)
+        if abs(next_x - current_x) <= 1e-5:
+            break
+    descent = experiment.descend(Partial(quartic), start, rate, 1e-5, most_steps=10_000)
+    steps = int(descent.steps)
+    assert steps == len(path) - 1
+    np.testing.assert_allclose(descent.path[: steps + 1], path, rtol=0, atol=1e-12)
+    assert np.isnan(descent.path[steps + 1 :]).all()
+    assert experiment.python_descent(start, rate, 1e-5) == path
+    assert path[-1] == pytest.approx(end, abs=1e-5)
+
+
+def test_a_descent_that_diverges_ends_at_the_most_steps_or_at_nan(float64):
+    few = experiment.descend(Partial(quartic), 3.0, 0.3, 1e-5, most_steps=3)
+    assert int(few.steps) == 3
+    many = experiment.descend(Partial(quartic), 3.0, 0.3, 1e-5, most_steps=1000)
+    assert int(many.steps) < 20
+
+
+def test_the_largest_rate_is_2_over_the_curvature(float64):
+    measured = experiment.largest_rate(Partial(experiment.parabola, curvature=7.0), 0.0)
+    assert float(measured) == pytest.approx(2 / 7, rel=1e-9)
+
+
+def test_steps_of_momentum_are_those_of_a_numpy_loop(float64):
+    condition, rate, momentum = 30.0, 0.08, 0.5
+    point, velocity, steps = np.ones(2), np.zeros(2), 0
+    while np.linalg.norm(point) > 1e-6 * np.sqrt(2):
+        velocity = momentum * velocity + np.array([1, condition]) * point
+        point, steps = point - rate * velocity, steps + 1
+    numbers = map(np.float64, (condition, rate, momentum))
+    assert int(experiment.steps_to_minimum(*numbers)) == steps
+
+
+def test_descents_are_those_of_a_numpy_loop(float64):
+    """On Rosenbrock's valley, two rates and two starts; the other surfaces ride along."""
+    config = experiment.Config(starts=4, steps=20)
+    rates, starts = np.array([1e-4, 2e-3]), experiment.draw_starts(config)
+    seen = experiment.descents(experiment.OPTIMIZERS["GD"], rates, starts, steps=20)
+    place = list(SURFACES).index("rosenbrock")
+    for (i, rate), j in [((0, 1e-4), 0), ((1, 2e-3), 3)]:
+        (x, y), losses, longest = starts[place, j], [], 0.0
+        for _ in range(20):
+            losses.append((1 - x) ** 2 + 100 * (y - x * x) ** 2)
+            move = -rate * np.array([-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)])
+            x, y = np.array([x, y]) + move
+            longest = max(longest, np.abs(move).max())
+        np.testing.assert_allclose(seen.losses[place, i, j, :20], losses, rtol=1e-9)
+        assert float(seen.longest[place, i, j]) == pytest.approx(longest, rel=1e-9)
+    np.testing.assert_array_equal(seen.paths[:, 0, 0], starts[:, 0])
+    # What does not depend on the axes feels no turn.
+    np.testing.assert_allclose(seen.losses[1], seen.losses[2], rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([1.0, 0.5, 1e-5, 0.2, 1e-5, 1e-6], 4),
+        ([1.0, 0.5, 0.4, 0.3, 0.2, 0.1], 6),
+        ([1.0, 1e-5, 1e-5, np.nan, np.nan, np.nan], 6),
+        ([1.0, 1e-5, 1e-5, 1e-5, 1e-5, 1e-5], 1),
+    ],
+)
+def test_steps_until_a_loss_stays_near(losses, expected):
+    assert experiment.steps_until_near(np.array(losses)[None, None, None])[0, 0, 0] == expected
+
+
+def test_claims_fail_on_wrong_numbers(float64):
+    plain = experiment.python_descent(6.0, 0.01, 1e-5)
+    path = np.array(plain)
+    assert experiment.loop_claim(path, plain).holds
+    assert not experiment.loop_claim(path, experiment.python_descent(6.0, 0.011, 1e-5)).holds
+    assert not experiment.loop_claim(path + 1e-4, [x + 1e-4 for x in plain]).holds
+    assert not experiment.inflection_claim(path).holds
+    assert not experiment.rate_claim({"1/L": (1.0, 2.0)}).holds
+
+    counted = experiment.count_steps(100.0)
+    assert experiment.conditioning_claim(counted).holds
+    assert not experiment.conditioning_claim(counted._replace(momentum=counted.descent)).holds
+
+    escapes = experiment.leave_the_saddle()
+    assert experiment.saddle_claim(escapes).holds
+    beside = escapes._replace(paths=escapes.paths[[1, 1, *range(2, 8)]])
+    assert not experiment.saddle_claim(beside).holds
