@@ -13,15 +13,13 @@ Claim: the ratio ours / PyTorch is at most 1.10.
 """
 
 import json
-import statistics
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from experiments.benchmarks.workers import Worker, ratios, spread, take_turns
 from jaxdl import cli
-from jaxdl.errors import InputError
 
 HERE = Path(__file__).parent
 WORKERS = {"ours": HERE / "mnist_cnn_jax.py", "PyTorch": HERE / "mnist_cnn_torch.py"}
@@ -41,68 +39,17 @@ class Config:
     """How to print the result."""
 
 
-class Worker:
-    """A process that runs a block of steps each time a line is written to it."""
-
-    def __init__(self, name: str, python: Path, config: Config):
-        self.name = name
-        self._process = subprocess.Popen(
-            [str(python), str(WORKERS[name]), str(config.steps)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.about = self._read()
-
-    def block(self) -> float:
-        """Milliseconds per step of one block."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return self._read()["ms_per_step"]
-
-    def finish(self) -> dict:
-        """Ends the process; its peak memory and last loss."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        last = self._read()
-        self._process.wait()
-        return last
-
-    def _read(self) -> dict:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise InputError(f"the process for {self.name} ended: is it installed there?")
-        return json.loads(line)
-
-
 def run(config: Config) -> None:
     """Runs both in turns and prints the comparison."""
+    pythons = {"ours": Path(sys.executable), "PyTorch": config.peer_python}
     workers = [
-        Worker("ours", Path(sys.executable), config),
-        Worker("PyTorch", config.peer_python, config),
+        Worker(name, pythons[name], script, config.steps) for name, script in WORKERS.items()
     ]
-    times = {worker.name: [] for worker in workers}
-    for _ in range(config.blocks):
-        for worker in workers:
-            times[worker.name].append(worker.block())
+    times = take_turns(workers, config.blocks)
     results = {w.name: {**w.about, **w.finish(), **spread(times[w.name])} for w in workers}
-    ours, theirs = times["ours"], times["PyTorch"]
-    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    summary = {
-        "results": results,
-        "ratio": ratio,
-        "ratio_of_pairs": [ratios[0], statistics.median(ratios), ratios[-1]],
-        "holds": ratio <= 1.10,
-    }
+    compared = ratios(times["ours"], times["PyTorch"])
+    summary = {"results": results, **compared, "holds": compared["ratio"] <= 1.10}
     print(json.dumps(summary) if config.output == "json" else as_text(summary))
-
-
-def spread(times: list[float]) -> dict[str, float]:
-    """Median, least and most milliseconds of a step."""
-    return {"median_ms": statistics.median(times), "min_ms": min(times), "max_ms": max(times)}
 
 
 def as_text(summary: dict) -> str:
@@ -116,10 +63,10 @@ def as_text(summary: dict) -> str:
             f"{row['first_step_s']:14.1f} s {row['peak_mb']:10.0f} MB {row['parameters']:12,}"
             f"{row['loss']:12.3f}"
         )
-    low, middle, high = summary["ratio_of_pairs"]
+    verdict = "holds" if summary["holds"] else "does not hold"
     lines.append(
-        f"ratio of medians {summary['ratio']:.2f}, of pairs {middle:.2f} ({low:.2f} to {high:.2f}):"
-        f" at most 1.10 {'holds' if summary['holds'] else 'does not hold'}"
+        f"ratio of medians {summary['ratio']:.2f}, of pairs {summary['pairs_median']:.2f} "
+        f"({summary['pairs_min']:.2f} to {summary['pairs_max']:.2f}): at most 1.10 {verdict}"
     )
     return "\n".join(lines)
 
