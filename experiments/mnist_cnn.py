@@ -4,6 +4,7 @@ Claim: a small convolutional network reads handwritten digits better than 99 tim
 
     python -m experiments.mnist_cnn                                        5,000 digits, no download
     python -m experiments.mnist_cnn --quick                                two epochs of them
+    python -m experiments.mnist_cnn --diagnostics                          every example's gradient
     python -m experiments.mnist_cnn --dataset mnist --raw-dir DIR --seeds 5
     python -m experiments.mnist_cnn --dataset mnist --raw-dir DIR --seeds 5 --recipe strong
 
@@ -36,7 +37,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jaxdl import checkpoint, cli, data, losses, models, optim, plots, sessions, train
+from jaxdl import checkpoint, cli, data, diagnostics, losses, models, optim, plots, sessions, train
 from jaxdl.claims import Claim, conclude
 from jaxdl.data.augment import Moves, random_moves
 from jaxdl.digest import tree_sha256
@@ -93,6 +94,10 @@ class Config(ExperimentOptions):
     """Train so many seeds side by side, from --seed on, and report mean and 95% interval."""
     devices: int = 1
     """Split each batch over so many devices; on a CPU, cores become devices."""
+    diagnostics: bool = False
+    """Watch every example's gradient and every step, and draw a page of instruments."""
+    curvature: bool = False
+    """With --diagnostics, also the curvature along each step; steps then take twice the time."""
     checkpoint_steps: int | None = None
     """Save a checkpoint every so many steps; by default at the end of each epoch."""
 
@@ -125,7 +130,10 @@ EXPECTED = {
 """Test accuracy by data set, recipe and epochs, and the least that its claim allows: four standard
 deviations of a single seed below what five to eight seeds have reached."""
 
-OF_EXPECTED = ("dataset", "epochs", "seed", "seeds", "devices", *CHANGE_NOTHING)
+OF_EXPECTED = (
+    *("dataset", "epochs", "seed", "seeds", "devices", "diagnostics", "curvature"),
+    *CHANGE_NOTHING,
+)
 """Settings that leave a recipe what it is."""
 
 
@@ -141,6 +149,9 @@ def run(config: Config) -> None:
         first = first_seed(config, Variables(params, model_state))
         checkpoint.save(directory.directory / "model", 0, first, config={}, notes={})
         draw(build_model(config), first, dataset, trained.epochs, directory.figures)
+        if config.diagnostics:
+            page = plots.instruments(trained.epochs, unit="epoch")
+            plots.save(page, directory.figures / "instruments.png")
         report(results, trained)
         claims = accuracy_claims(config, results)
         conclude(directory, summary(results, params, dataset, trained), claims)
@@ -164,6 +175,8 @@ def check(config: Config) -> None:
     for flag, values in shares.items():
         if not all(0 <= value < 1 for value in values):
             raise InputError(f"{flag} {' '.join(map(str, values))}: give 0 to below 1")
+    if config.curvature and not config.diagnostics:
+        raise InputError("--curvature needs --diagnostics")
     if config.patience is not None and not config.validation_fraction:
         raise InputError("--patience needs --validation-fraction, 0.1 say")
     amounts = {"l2": config.l2, **{f"moves.{k}": v for k, v in vars(config.moves).items()}}
@@ -190,7 +203,12 @@ def fit(
     if config.l2:
         loss_fn = losses.with_penalty(loss_fn, Partial(losses.l2, strength=config.l2))
     optimizer = optim.make_optimizer(config.optimizer, steps)
-    update = train.make_update(mean_gradient(loss_fn), optimizer)
+    gradient_fn = mean_gradient(loss_fn)
+    if config.diagnostics:
+        gradient_fn, optimizer = diagnostics.watched(loss_fn, optimizer, len(dataset.classes))
+    update = train.make_update(gradient_fn, optimizer)
+    if config.curvature:
+        update = diagnostics.with_curvature(update, loss_fn)
 
     def init(key):
         return train.init_state(key, model, optimizer, examples.inputs[:1])

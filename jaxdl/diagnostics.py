@@ -44,17 +44,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PyTree
 
-from jaxdl.gradients import masked_dot, mean_gradient
+from jaxdl.gradients import masked_dot, mean_gradient, observed_gradient
 from jaxdl.optim import global_norm
-from jaxdl.optim.watching import inner_product, ratio_or_zero
+from jaxdl.optim.watching import inner_product, ratio_or_zero, watch_steps
 from jaxdl.parallel import DATA_AXIS, is_split, sum_over_devices
 from jaxdl.train import example_keys
 from jaxdl.types import (
     Batch,
+    GradientFn,
     Keys,
     LossFn,
     Metrics,
@@ -388,6 +390,23 @@ def combine(*instruments: Instruments) -> Instruments:
     >>> instruments = combine(gradient_instruments, class_instruments(10), clip_instruments(1.0))
     """
     return Partial(_combine, as_pytree(instruments))
+
+
+def watched(
+    loss_fn: LossFn, optimizer: optax.GradientTransformation, num_classes: int
+) -> tuple[GradientFn, optax.GradientTransformation]:
+    """The mean gradient and the optimizer of a run whose every instrument is read at each step.
+
+    All but those of `with_curvature`, which cost another one and a half steps; these a few per
+    cent.
+
+    Args:
+        loss_fn: of a classifier.
+        optimizer: any Optax chain.
+        num_classes: how many.
+    """
+    instruments = combine(gradient_instruments, layer_instruments, class_instruments(num_classes))
+    return observed_gradient(loss_fn, instruments), watch_steps(optimizer)
 
 
 def _class_instruments(classes: Int[Array, " classes"], observation: Observation) -> Metrics:
