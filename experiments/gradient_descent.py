@@ -50,24 +50,12 @@ from jaxdl import cli, optim, plots
 from jaxdl.claims import Claim, conclude
 from jaxdl.errors import InputError
 from jaxdl.optim import OptimizerConfig
+from jaxdl.optim.classic import CLASSIC
 from jaxdl.runs import ExperimentOptions, open_run
 from jaxdl.statistics import mean_and_interval
 from jaxdl.surfaces import SURFACES, Surface, quadratic, quartic
 from jaxdl.types import Number
 
-OPTIMIZERS = {
-    "GD": OptimizerConfig("sgd"),
-    "momentum": OptimizerConfig("sgd", arguments={"momentum": 0.9}),
-    "Nesterov": OptimizerConfig("sgd", arguments={"momentum": 0.9, "nesterov": True}),
-    "AdaGrad": OptimizerConfig("adagrad"),
-    "RMSProp": OptimizerConfig("rmsprop"),
-    "Adadelta": OptimizerConfig("adadelta"),
-    "Adam": OptimizerConfig("adam"),
-    "AdamW": OptimizerConfig("adamw"),
-    "Nadam": OptimizerConfig("adam", arguments={"nesterov": True}),
-    "AMSGrad": OptimizerConfig("amsgrad"),
-    "Lion": OptimizerConfig("lion", arguments={"weight_decay": 0.0}),
-}
 RATE_DECADES = (-5, 3)
 NEAR = 1e-4
 """What is left of the way down, from the loss at the start, where a descent counts as done."""
@@ -89,7 +77,7 @@ CLIFF_RATE, THROWN = 0.1, 1.0
 class Config(ExperimentOptions):
     """How much to do."""
 
-    optimizers: tuple[str, ...] = tuple(OPTIMIZERS)
+    optimizers: tuple[str, ...] = tuple(CLASSIC)
     """Which optimizers descend the surfaces."""
     steps: int = 2000
     """Steps of each descent on a surface."""
@@ -123,7 +111,7 @@ def run(config: Config) -> None:
         path, below = quartic_descent(START), quartic_descent(-1.0)
         rates, counted = largest_rates(), count_steps(config.largest_condition)
         escapes = leave_the_saddle()
-        tuned = {name: tune(OPTIMIZERS[name], config) for name in config.optimizers}
+        tuned = {name: tune(CLASSIC[name], config) for name in config.optimizers}
         figures = {
             "learning_rates": draw_learning_rates(path, below),
             "conditioning": draw_conditioning(counted),
@@ -158,10 +146,10 @@ def run(config: Config) -> None:
 
 def check(config: Config) -> None:
     """Checks what a user gave, before anything compiles."""
-    unknown = [name for name in config.optimizers if name not in OPTIMIZERS]
+    unknown = [name for name in config.optimizers if name not in CLASSIC]
     if unknown or not config.optimizers:
         given = " ".join(unknown)
-        raise InputError(f"--optimizers {given}: choose one or more of {', '.join(OPTIMIZERS)}")
+        raise InputError(f"--optimizers {given}: choose one or more of {', '.join(CLASSIC)}")
     least = {"steps": 1, "rates_per_decade": 1, "starts": 4, "frames": 2, "seed": 0}
     for name, bound in least.items():
         if getattr(config, name) < bound:

@@ -123,7 +123,7 @@ def test_descents_are_those_of_a_numpy_loop(float64):
     """On Rosenbrock's valley, two rates and two starts; the other surfaces ride along."""
     config = experiment.Config(starts=4, steps=20)
     rates, starts = np.array([1e-4, 2e-3]), experiment.draw_starts(config)
-    seen = experiment.descents(experiment.OPTIMIZERS["GD"], rates, starts, steps=20)
+    seen = experiment.descents(experiment.CLASSIC["GD"], rates, starts, steps=20)
     place = list(SURFACES).index("rosenbrock")
     for (i, rate), j in [((0, 1e-4), 0), ((1, 2e-3), 3)]:
         (x, y), losses, longest = starts[place, j], [], 0.0

@@ -116,22 +116,8 @@ def see(
         counted = {id(of): jnp.where(scales == 0, 0, of) for of in weights.values()}
         weights = {name: counted[id(of)] for name, of in weights.items()}
         seen = {name: of.weighted_sum(weights[name]) for name, of in covered.items()}
-        return join_layers({**seen, **reweighted(weights)}, params)
-
-    def reweighted(weights: dict[str, ByExample]) -> Layers:
-        """What is not covered, by a second backward pass for all layers of the same weights."""
-        gradients, alike = {}, {}
-        for name in others:
-            alike.setdefault(id(weights[name]), []).append(name)
-        for names in alike.values():
-            weight = weights[names[0]]
-            hidden = _hide(batch, weight)
-
-            def total(some: Layers, batch=hidden, weight=weight) -> Array:
-                return masked_dot(weight * scales, losses_of({**others, **some}, batch, keys))
-
-            gradients |= jax.grad(total)({name: others[name] for name in names})
-        return gradients
+        rest = _second_pass(losses_of, others, batch, keys, scales, weights)
+        return join_layers({**seen, **rest}, params)
 
     return Seen(losses, aux, {name: squares[name] for name in layers}, weighted_sum)
 
@@ -163,6 +149,29 @@ def _squares_by_example(
     size = min(FALLBACK_MICROBATCH, len(scales))
     found = lax.map(squares, (batch, keys), batch_size=size)
     return {name: jnp.where(scales == 0, 0, square) for name, square in found.items()}
+
+
+def _second_pass(
+    losses_of: Callable[[Layers, Batch, Keys], ByExample],
+    layers: Layers,
+    batch: Batch,
+    keys: Keys,
+    scales: ByExample,
+    weights: dict[str, ByExample],
+) -> Layers:
+    """The gradient of the reweighted losses, at once for all layers of the same weights."""
+    gradients, alike = {}, {}
+    for name in layers:
+        alike.setdefault(id(weights[name]), []).append(name)
+    for names in alike.values():
+        weight = weights[names[0]]
+        hidden = _hide(batch, weight)
+
+        def total(some: Layers, batch=hidden, weight=weight) -> Array:
+            return masked_dot(weight * scales, losses_of({**layers, **some}, batch, keys))
+
+        gradients |= jax.grad(total)({name: layers[name] for name in names})
+    return gradients
 
 
 def _unscaled(squares: ByExample, scales: ByExample) -> ByExample:

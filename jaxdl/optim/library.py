@@ -45,7 +45,7 @@ def optimizers() -> Mapping[str, Callable[..., optax.GradientTransformation]]:
     return {
         name: function
         for module in (optax, optax.contrib)
-        for name, function in inspect.getmembers(module, inspect.isfunction)
+        for name, function in inspect.getmembers(module, _is_function)
         if not name.startswith(("_", "scale_by_"))
         and name not in NOT_OFFERED
         and "learning_rate" in inspect.signature(function).parameters
@@ -100,6 +100,10 @@ def build(
         entries[int(place)] = given.pop(key)
         given[whole] = tuple(entries)
     return factory(learning_rate, **given)
+
+
+def _is_function(member: Any) -> bool:
+    return inspect.isfunction(member) or isinstance(member, functools.partial)  # nadam is one
 
 
 def _check_kind(name: str, value: Any, argument: Argument) -> None:
