@@ -8,11 +8,11 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "jaxdl"
 
 LAYERS = [
-    {"types", "errors", "parallel", "pixels", "digest", "statistics", "spaces", "tradeoff"},
+    {"types", "errors", "parallel", "pixels", "digest", "statistics", "spaces"},
     {"losses", "surfaces", "nn", "data"},
     {"models", "gradients", "optim"},
     {"train", "diagnostics", "noise"},
-    {"checkpoint", "privacy"},
+    {"checkpoint", "privacy", "tradeoff"},
     {"runs", "plots", "progress", "signals"},
     {"cli", "sessions", "claims", "sweep"},
 ]

@@ -1,0 +1,280 @@
+"""The experiment's quick form, its pieces against NumPy, and its claims against wrong numbers."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments import clipping as experiment
+from jaxdl import cli
+from jaxdl.surfaces import cliff
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The folder of a quick run from the command line."""
+    out = tmp_path_factory.mktemp("clipping") / "run"
+    arguments = ["--quick", "--out", str(out)]
+    cli.main(experiment.run, experiment.Config, arguments, quick=experiment.QUICK)
+    return out
+
+
+# --- the quick form ------------------------------------------------------------------------------
+
+
+def test_every_claim_holds(quick):
+    summary = json.loads((quick / "summary.json").read_text())
+    assert len(summary["claims"]) == 7
+    assert all(claim["holds"] for claim in summary["claims"])
+    assert set(summary["angles"]) == set(experiment.METHODS)
+    assert set(summary["cliff"]) == {"none", "by value", "by norm"}
+    norms = [run["clip_norm"] for run in summary["recurrent"]]
+    assert norms == [0.01, 1.0, 100.0, None]
+
+
+def test_figures(quick):
+    drawn = {path.name for path in (quick / "figures").iterdir()}
+    assert drawn == {"angles.png", "cliff.png", "recurrent.png", "clip_norm.png"}
+
+
+BAD = [
+    ("--seeds 5", "--seeds 5", "6 or more"),
+    ("--epochs 0", "--epochs 0", "1 or more"),
+    ("--times 0 1 2 3 4", "--times 0 1 2 3 4", "one to 4"),
+    ("--times -1", "--times -1", "0 or more"),
+    ("--rates 0.1 0", "--rates 0.1 0", "above 0"),
+    ("--clip-norms inf", "--clip-norms inf", "finite"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
+def test_bad_input(flags, named, way_out, capsys, tmp_path):
+    arguments = [*flags.split(), "--out", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as leaving:
+        cli.main(experiment.run, experiment.Config, arguments, quick=experiment.QUICK)
+    errors = capsys.readouterr().err
+    assert leaving.value.code == 2
+    assert len(errors.splitlines()) == 1
+    assert named in errors
+    assert way_out in errors
+    assert not (tmp_path / "run").exists()
+
+
+# --- angles --------------------------------------------------------------------------------------
+
+
+def random_gradients(count: int) -> dict[str, dict[str, jax.Array]]:
+    """Of two layers, one much longer than the other, a tenth of the entries 0."""
+    rng = np.random.default_rng(0)
+
+    def entries(*shape):
+        values = rng.standard_t(3, (count, *shape)) * (rng.random((count, *shape)) > 0.1)
+        return jnp.asarray(values, jnp.float32)
+
+    first = {"kernel": 5 * entries(20, 10), "bias": entries(10)}
+    return {"first": first, "second": {"kernel": entries(10, 4), "bias": entries(4)}}
+
+
+@pytest.fixture(scope="module")
+def found():
+    gradients = random_gradients(3)
+    return {
+        name: jax.tree.map(
+            lambda of: np.reshape(of, (1, 1, 3, -1)), experiment.turns(gradients, clip(1.0))
+        )
+        for name, clip in experiment.METHODS.items()
+    }
+
+
+def test_turns_are_those_of_numpy(found):
+    gradients = random_gradients(3)
+    for row in range(3):
+        layers = [
+            np.concatenate([np.ravel(layer[name][row]) for name in ("bias", "kernel")]).astype(
+                float
+            )
+            for layer in (gradients["first"], gradients["second"])
+        ]
+        whole = np.concatenate(layers)
+        size = np.linalg.norm(whole)
+        for place in (0, 4, 8, 15, 25):
+            bound = size * experiment.BOUNDS[place]
+            shrunk = [layer * min(1, bound / np.linalg.norm(layer)) for layer in layers]
+            clipped = {
+                experiment.VALUE: np.clip(whole, -bound, bound),
+                experiment.LAYER: np.concatenate(shrunk),
+                experiment.NORM: whole * min(1, bound / size),
+            }
+            for name, expected in clipped.items():
+                seen = [of[0, 0, row, place] for of in found[name]]
+                length = np.linalg.norm(expected)
+                cosine = min(1.0, expected @ whole / (length * size))
+                if name != experiment.NORM:
+                    assert seen[0] == pytest.approx(np.degrees(np.arccos(cosine)), abs=1e-3)
+                assert seen[2] == pytest.approx(length / size, rel=1e-5)
+                moved = np.abs(expected - whole) > 1e-6 * np.abs(whole)
+                if name == experiment.VALUE:
+                    assert seen[1] == pytest.approx(moved.sum() / (whole != 0).sum(), abs=1e-6)
+    assert found[experiment.NORM].angle.max() < 1e-4
+
+
+def test_a_small_angle_is_exact():
+    with jax.enable_x64(True):
+        for degrees in (1e-6, 1e-3, 1.0, 90.0, 179.0):
+            radians = np.radians(degrees)
+            turned = jnp.array([3 * np.cos(radians), 3 * np.sin(radians)])
+            angle = experiment.angle_between({"a": jnp.array([2.0, 0.0])}, {"a": turned})
+            assert float(angle) == pytest.approx(degrees, rel=1e-9)
+
+
+def test_normal_entries_turn_as_drawn_ones_do():
+    entries = np.random.default_rng(0).normal(size=1_000_000)
+    for fraction in (0.01, 0.5, 0.9):
+        bound = np.quantile(np.abs(entries), 1 - fraction)
+        clipped = np.clip(entries, -bound, bound)
+        cosine = entries @ clipped / (np.linalg.norm(entries) * np.linalg.norm(clipped))
+        expected = np.degrees(np.arccos(cosine))
+        assert experiment.normal_turn(np.array(fraction)) == pytest.approx(expected, abs=0.1)
+
+
+def test_by_value_in_place_of_by_norm_does_not_hold(found):
+    def hold(found):
+        return [claim.holds for claim in experiment.turn_claims(found, (0,))]
+
+    assert hold(found) == [True, True, True]
+    by_value = found[experiment.VALUE]
+    assert hold({**found, experiment.NORM: by_value}) == [False, True, False]
+    assert hold({**found, experiment.VALUE: found[experiment.NORM]}) == [True, False, False]
+
+
+# --- the cliff -----------------------------------------------------------------------------------
+
+
+def numpy_descent(start, steps: int, clip) -> np.ndarray:
+    """With the gradient by central differences."""
+    with jax.enable_x64(True):
+        function = jax.jit(cliff)
+        points = [np.array(start)]
+        for _ in range(steps):
+            point = points[-1]
+            ends = [[function(point + s * 1e-6 * e) for s in (-1, 1)] for e in np.eye(2)]
+            gradient = np.array([(float(high) - float(low)) / 2e-6 for low, high in ends])
+            points.append(point - experiment.CLIFF_RATE * clip(gradient))
+    return np.array(points)
+
+
+def test_descents_are_those_of_a_numpy_loop():
+    """Ten steps from a place on the wall, where the gradient is clipped."""
+    start, bound = (5.5, -2.93), 0.05
+
+    def shorten(gradient):
+        return gradient * min(1, bound / np.linalg.norm(gradient))
+
+    with jax.enable_x64(True):
+        clip, starts = experiment.by_norm(bound), jnp.array([start])
+        _, paths = experiment.descents(clip, starts, steps=10)
+    np.testing.assert_allclose(paths[0], numpy_descent(start, 10, shorten), atol=1e-7)
+    assert np.linalg.norm(np.diff(paths[0], axis=0), axis=1).max() == pytest.approx(0.005)
+
+
+def test_cliff_claims_fail_on_the_wrong_clipping(monkeypatch):
+    monkeypatch.setitem(experiment.METHODS, experiment.NORM, experiment.by_value)
+    falls = experiment.descend_the_cliff(experiment.QUICK)
+    assert [claim.holds for claim in experiment.cliff_claims(falls)] == [True, False]
+    kept = {**falls, "none": falls[experiment.NORM]}
+    assert not experiment.cliff_claims(kept)[0].holds
+
+
+# --- the recurrent network -----------------------------------------------------------------------
+
+
+def test_the_network_is_a_numpy_loop():
+    model = experiment.recurrent_network()
+    examples = experiment.latch_problem(0, 5)
+    params, state = jax.jit(model.init)(jax.random.key(1), examples.inputs[:1])
+    logits, _ = jax.jit(model.apply)(params, state, examples.inputs, None)
+    cell, head = jax.tree.map(lambda of: np.asarray(of, float), (params["cell"], params["head"]))
+    np.testing.assert_allclose(
+        cell["recurrent"] @ cell["recurrent"].T, 1.96 * np.eye(experiment.UNITS), atol=1e-5
+    )
+    for inputs, seen in zip(np.asarray(examples.inputs, float), logits, strict=True):
+        hidden = np.zeros(experiment.UNITS)
+        for step in inputs:
+            total = step @ cell["inputs"] + hidden @ cell["recurrent"] + cell["bias"]
+            hidden = np.where(total > 0, total, np.expm1(np.minimum(total, 0)))
+        np.testing.assert_allclose(seen, hidden @ head["kernel"] + head["bias"], rtol=1e-3)
+
+
+def test_the_first_step_tells_the_class():
+    inputs, classes = experiment.latch_problem(0, 2000)
+    assert inputs.shape == (2000, experiment.LENGTH, experiment.CLASSES)
+    first = np.asarray(inputs[:, 0])
+    assert np.mean(first.argmax(axis=1) == classes) > 0.98
+    assert np.asarray(inputs[:, 1:]).std() == pytest.approx(experiment.NOISE, rel=0.01)
+    assert np.bincount(classes).min() > 400
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 12), (3, 12), (12, 12), (6, 6)])
+def test_the_interval_of_a_share_is_scipys(count, total):
+    happened = np.arange(total) < count
+    expected = stats.binomtest(count, total).proportion_ci(method="exact")
+    assert experiment.share_interval(happened) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def some_runs(**changes) -> experiment.Runs:
+    """Two rates, at RATE three clip norms: six seeds that train, but for those not clipped."""
+    rates = np.array([0.01, 0.01, 0.1, 0.1, 0.1, 0.1])
+    norms = np.array([1.0, np.inf, 0.01, 0.1, 1.0, np.inf])
+    steps, seeds = 100, 6
+    reached = np.array([90, 60, 1000, 50, 40, 1000])[:, None] + np.arange(seeds)[None]
+    curves = np.where(np.arange(1, steps + 1) > reached[..., None] - 25, 0.0, 1.0)
+    failed = np.broadcast_to((rates == 0.1) & np.isinf(norms), (seeds, 6)).T
+    before = np.ones((6, seeds, steps))
+    after = np.minimum(before, norms[:, None, None])
+    runs = experiment.Runs(
+        rates,
+        norms,
+        failed,
+        np.where(failed[..., None], np.nan, curves),
+        before,
+        after,
+        (after < before).astype(float),
+        np.where(failed, 5.0, 0.01),
+        np.where(failed, 0.25, 0.99),
+    )
+    return runs._replace(**changes)
+
+
+def test_steps_are_counted_to_the_end_of_the_window():
+    steps = some_runs().steps()
+    # The mean of 25 losses that are 1 and then 0 is below 0.1 from 23 zeros on.
+    assert steps[1].tolist() == [58, 59, 60, 61, 62, 63]
+    assert np.isinf(steps[2]).all()
+    assert some_runs().all_train().tolist() == [True, True, False, True, True, False]
+
+
+def holding(runs: experiment.Runs) -> list[bool]:
+    return [claim.holds for claim in experiment.recurrent_claims(runs, quick=False)]
+
+
+def test_recurrent_claims_fail_on_wrong_numbers():
+    """Divergence, telemetry, speed, range."""
+    runs = some_runs()
+    assert holding(runs) == [True, True, True, True]
+    saved = some_runs(
+        failed=np.zeros((6, 6), bool),
+        test_loss=np.full((6, 6), 0.01),
+    )
+    assert holding(saved) == [False, True, True, False]
+    lost = some_runs(test_loss=np.full((6, 6), experiment.GUESS + 0.01))
+    assert holding(lost) == [False, True, False, False]
+    slow = some_runs(losses=runs.losses[[1, 4, 2, 3, 0, 5]])
+    assert holding(slow) == [True, True, False, True]
+    clipped_by_value = some_runs(clipped_norms=runs.clipped_norms * 1.4)
+    assert holding(clipped_by_value) == [True, False, True, True]
+    untrained = some_runs(test_accuracy=np.full((6, 6), 0.9))
+    assert holding(untrained) == [False, True, True, True]
+    assert len(experiment.recurrent_claims(runs, quick=True)) == 2

@@ -1,0 +1,222 @@
+"""The experiment `optimizers`: its quick form, its pieces by hand, and the table it compares."""
+
+import itertools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import optimizers as experiment
+from jaxdl import cli, optim
+from jaxdl.optim.classic import CLASSIC, FAMILIES
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The folder of a quick run from the command line."""
+    out = tmp_path_factory.mktemp("optimizers") / "run"
+    start(["--quick", "--out", str(out)])
+    return out
+
+
+def start(arguments):
+    cli.main(experiment.run, experiment.Config, arguments, quick=experiment.QUICK)
+
+
+def summary_of(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+# --- the quick form ------------------------------------------------------------------------------
+
+
+def test_every_claim_holds(quick):
+    summary = summary_of(quick)
+    assert [claim["holds"] for claim in summary["claims"]] == [True, True]
+    rows = summary["mlp"]
+    assert set(rows) == set(experiment.QUICK.optimizers)
+    assert [row["rank"] for row in rows.values()] == [1, 2]
+    means = [np.mean(row["test_accuracy_of_seeds"]) for row in rows.values()]
+    assert means == sorted(means, reverse=True)
+    for name, row in rows.items():
+        validation = row["validation_accuracy_of_rates"]
+        assert len(validation) == len(row["rates"]) == experiment.QUICK.rates
+        assert row["learning_rate"] == row["rates"][int(np.argmax(validation))]
+        assert len(row["test_accuracy_of_seeds"]) == experiment.QUICK.seeds
+        assert row["examples_to_target"] == pytest.approx(4000 * row["epochs_to_target"])
+        assert row["test_accuracy"] > 0.85
+        assert set(row["p_values"]) == set(rows) - {name}
+
+
+def test_figures(quick):
+    drawn = {path.name for path in (quick / "figures").iterdir()}
+    assert drawn == {f"mlp_{name}.png" for name in ("rates", "ranking", "curves")}
+
+
+def test_a_finished_run_is_read_and_not_run_again(quick, capsys):
+    before = summary_of(quick)
+    start(["--config", str(quick / "config.json"), "--out", str(quick), "--resume"])
+    assert summary_of(quick)["mlp"] == before["mlp"]
+    assert "run " not in capsys.readouterr().err  # no progress, for there is nothing to do
+
+
+BAD = [
+    ("--networks mlpp", "--networks mlpp", "choose from mlp, cnn"),
+    ("--optimizers Adma", "--optimizers Adma", "choose from GD, momentum"),
+    ("--rates 2", "--rates 2", "3 or more"),
+    ("--seeds 1", "--seeds 1", "2 or more"),
+    ("--target 97", "--target 97", "such as 0.97"),
+    ("--batch-size 3001", "3001", "1 to 3000"),
+    ("--validation-fraction 1", "1.0", "between 0 and 1"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
+def test_bad_input(flags, named, way_out, capsys, tmp_path):
+    with pytest.raises(SystemExit) as leaving:
+        start([*flags.split(), "--out", str(tmp_path / "run")])
+    errors = capsys.readouterr().err
+    assert leaving.value.code == 2
+    assert len(errors.splitlines()) == 1
+    assert named in errors
+    assert way_out in errors
+    assert not (tmp_path / "run").exists()
+
+
+# --- its pieces ----------------------------------------------------------------------------------
+
+
+def test_rates_are_drawn_at_the_same_places_of_every_range():
+    key = jax.random.key(3)
+    rates = experiment.draw_rates(key, 0.1, 8)
+    places = np.log10(rates / 0.1)
+    assert np.abs(places).max() <= 2
+    assert np.floor((places + 2) * 2).tolist() == list(range(8))  # one in each half decade
+    np.testing.assert_allclose(experiment.draw_rates(key, 1e-4, 8), rates / 1000, rtol=1e-4)
+    assert not np.allclose(experiment.draw_rates(jax.random.key(4), 0.1, 8), rates)
+
+
+def test_the_best_rate_has_the_highest_accuracy_then_the_lowest_loss():
+    accuracy = np.array([0.1, 0.9, 0.9, 0.0])
+    assert experiment.best_place(accuracy, np.array([0.1, 0.4, 0.3, np.inf])) == 2
+    assert experiment.best_place(accuracy, np.array([0.1, 0.3, 0.4, np.inf])) == 1
+
+
+def test_epochs_to_a_target():
+    accuracy = np.array([[0.5, 0.9, 0.8], [0.9, 0.9, 0.9], [0.1, 0.2, 0.3]])
+    assert experiment.epochs_to(0.85, accuracy).tolist() == [2, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "expected"),
+    [
+        ([0.90, 0.90, 0.90], 2.0),
+        ([0.50, 0.90, 0.70], 0.25 + 0.5),  # down by 0.1 after a quarter and after a half
+        ([0.50, 0.60, 0.90], 1 / 3),
+        ([0.90, 0.00, 0.90], 2 / 9),  # both sides of a dip count
+    ],
+)
+def test_width_within_a_margin(accuracy, expected):
+    rates = np.array([0.01, 0.1, 1.0])
+    width = experiment.width_within(0.1, rates, np.array(accuracy))
+    assert width == pytest.approx(expected, abs=5e-4)
+
+
+def tuned(name, final, *, seed=0, epochs_down=(0.3, 0.1, 0.05), best=4):
+    """What an optimizer might have done: error by epoch about that of the end, ten rates."""
+    rng = np.random.default_rng(seed)
+    final = final + 0.002 * rng.normal(size=5)
+    accuracy = np.stack([*(final - less for less in epochs_down), final], axis=1)
+    rates = experiment.draw_rates(jax.random.key(0), CLASSIC[name].learning_rate, 10)
+    validation = 0.95 - 0.003 * (np.arange(10) - best) ** 2
+    return experiment.Tuned(rates, validation, best, accuracy)
+
+
+CONFIG = experiment.Config(epochs=4, seeds=5, target=0.91)
+
+
+def outcomes_of(finals, **options):
+    done = {
+        name: tuned(name, final, seed=place, **options)
+        for place, (name, final) in enumerate(finals.items())
+    }
+    return experiment.rank(done, CONFIG)
+
+
+def claims_of(outcomes):
+    return [claim.holds for claim in experiment.network_claims("mlp", outcomes, CONFIG)]
+
+
+def test_ranks_and_pairs_that_cannot_be_told_apart():
+    outcomes = outcomes_of({"GD": 0.90, "Adam": 0.9601, "momentum": 0.96})
+    assert [outcome.rank for outcome in outcomes.values()] == [1, 2, 3]
+    assert list(outcomes)[2] == "GD"
+    assert outcomes["GD"].like == []
+    assert outcomes["Adam"].like == ["momentum"]
+    assert outcomes["momentum"].like == ["Adam"]
+
+
+def test_claims_fail_on_wrong_numbers():
+    good = {"GD": 0.965, "momentum": 0.97, "Adam": 0.968}
+    outcomes = outcomes_of(good)
+    assert claims_of(outcomes) == [True] * 4
+
+    adam, descent = outcomes["Adam"], outcomes["GD"]
+    at_end = adam._replace(tuned=adam.tuned._replace(best=9))
+    assert claims_of({**outcomes, "Adam": at_end}) == [False, True, True, True]
+    moved = adam._replace(tuned=adam.tuned._replace(rates=1.1 * adam.tuned.rates))
+    assert claims_of({**outcomes, "Adam": moved}) == [False, True, True, True]
+    narrow = adam._replace(width=0.3)
+    assert claims_of({**outcomes, "Adam": narrow}) == [True, False, True, True]
+    worse = outcomes_of({**good, "Adam": 0.95})["Adam"]
+    assert claims_of({**outcomes, "Adam": worse}) == [True, True, False, True]
+    slower = descent.tuned.validation - 0.025
+    elsewhere = descent._replace(tuned=descent.tuned._replace(validation=slower))
+    assert claims_of({**outcomes, "GD": elsewhere}) == [True, True, True, False]
+    unstable = np.where(np.arange(10) > 4, 0, descent.tuned.validation)  # above the best rate
+    elsewhere = descent._replace(tuned=descent.tuned._replace(validation=unstable))
+    assert claims_of({**outcomes, "GD": elsewhere}) == [True] * 4
+
+
+def test_figures_of_all_eleven():
+    outcomes = outcomes_of({name: 0.97 - 0.003 * place for place, name in enumerate(CLASSIC)})
+    figures = experiment.draw("mlp", outcomes, CONFIG)
+    assert {name: len(figure.axes) for name, figure in figures.items()} == {
+        "rates": 12,
+        "ranking": 2,
+        "curves": 4,
+    }
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+FIRST_STEPS = {
+    "GD": 0.1,
+    "momentum": 0.01,
+    "Nesterov": 0.01 * (1 + 0.9),
+    "AdaGrad": 0.01 / np.sqrt(0.1 + 1),
+    "RMSProp": 1e-3 / np.sqrt(0.1),
+    "Adadelta": np.sqrt(1e-7 / (0.05 + 1e-7)),
+    "Adam": 1e-3,
+    "AdamW": 1e-3 * (1 + 1e-4 * 3),
+    "Nadam": 1e-3 * (0.9 * 0.1 / (1 - 0.9**2) + 1),
+    "AMSGrad": 1e-3,
+    "Lion": 1e-4,
+}
+"""From the papers' formulas by hand, for the gradient 1 at the parameter 3."""
+
+
+@pytest.mark.parametrize("name", CLASSIC)
+def test_first_step_is_that_of_the_formula(name):
+    optimizer = optim.make_optimizer(CLASSIC[name])
+    params = jnp.array([3.0])
+    updates, _ = optimizer.update(jnp.ones(1), optimizer.init(params), params)
+    np.testing.assert_allclose(jax.tree.leaves(updates)[0], [-FIRST_STEPS[name]], rtol=1e-4)
+
+
+def test_every_optimizer_is_in_one_family():
+    assert sorted(itertools.chain(*FAMILIES.values())) == sorted(CLASSIC)
+    assert set(experiment.ALIKE) <= set(CLASSIC)
