@@ -169,7 +169,7 @@ def batch_capacity(
         multiple: what the capacity must be a multiple of, for microbatches.
 
     >>> batch_capacity(60_000, 1024 / 60_000, steps=900, epsilon=3.0, delta=1e-5)
-    1259
+    1258
     """
     most = OVERFLOW_SHARE * delta / (1 + np.exp(epsilon)) / steps
     enough = int(np.argmax(overflow_probability(np.arange(count + 1), count, rate) <= most))
