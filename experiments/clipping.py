@@ -15,8 +15,8 @@ Claims:
     - The clip norm may vary by a factor of 10 and more: smaller ones, which clip every step, are
       slow; larger ones do not save.
 
-    python -m experiments.clipping             about MINUTES on two CPU cores
-    python -m experiments.clipping --quick     seconds
+    python -m experiments.clipping             about 2 minutes on two CPU cores
+    python -m experiments.clipping --quick     seconds, without rates and ranges
 
 The gradients are those of a perceptron on batches of 128 digits of mnist_5k, at the start and
 through training. The cliff is `jaxdl.surfaces.cliff`. The recurrent network has 32 units (ELU) and
