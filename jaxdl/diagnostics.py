@@ -36,8 +36,9 @@ ratios of means over steps, not means of ratios, which a few small denominators 
 ``squared_gradient`` over an epoch, say, and `alpha` those of ``step_slope`` and ``step_bend``.
 `jaxdl.plots.instruments` draws all that is there.
 
-All are means over the batch by its weights, over all devices: padding (weight 0) does not count,
-not even a NaN in it.
+All are means over the batch by its weights, over all devices. Padding (weight 0) does not count: a
+NaN in it is not seen in norms, but in the gradient of the batch and what is made of it, as in
+`jaxdl.gradients.mean_gradient`.
 """
 
 from functools import partial

@@ -1,10 +1,11 @@
 """In which precision norms, averages and noise are computed: float32 at least."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 
-def wide_dtype(array: Array) -> jnp.dtype:
+def wide_dtype(array: Array | jax.ShapeDtypeStruct) -> jnp.dtype:
     """The dtype of ``array``, or float32 where that is wider.
 
     >>> wide_dtype(jnp.zeros(2, jnp.bfloat16))

@@ -116,7 +116,10 @@ Instruments = Callable[[Observation], Metrics]
 """What to make of an `Observation`: scalars by name, which join the metrics of a step."""
 
 LossFn = Callable[[Params, ModelState, Batch, Keys], tuple[Float[Array, " batch"], LossAux]]
-"""One loss per example, so that means, weights and per-example gradients need no second loss."""
+"""One loss per example, so that means, weights and per-example gradients need no second loss.
+
+Examples keep their places: the model is given them in the order of the batch.
+"""
 
 GradientFn = Callable[[Params, ModelState, Batch, Keys], tuple[Params, GradientAux]]
 """The gradient an optimizer is given, and what was seen on the way."""

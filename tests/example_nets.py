@@ -53,27 +53,14 @@ class Foreign(nn.Module):
         return nn.DenseGeneral(3, name="general")(flat)
 
 
-class Twice(nn.Dense):
-    """Of Flax's kind, but not Flax's own."""
-
-    @nn.compact
-    def __call__(self, inputs):
-        return 2 * super().__call__(inputs)
-
-
-def sine_product(*arguments, **options):
-    return jnp.sin(jax.lax.dot_general(*arguments, **options))
-
-
 class Unusual(nn.Module):
-    """Layers of constants, of classes derived from Flax's, with hooks; tokens from the end."""
+    """Layers of constants; tokens from the end."""
 
     @nn.compact
     def __call__(self, tokens, train: bool):
         places = nn.Embed(9, 8, name="places")(jnp.arange(9))
         values = nn.Embed(7, 8, name="embed")(jnp.where(tokens > 4, tokens - 7, tokens))
-        values = Twice(8, name="twice")(values + places[None])
-        values = nn.Dense(8, dot_general=sine_product, name="hooked")(values)
+        values = nn.Dense(8, name="dense")(values + places[None])
         values = values + nn.Dense(8, name="of_ones")(jnp.ones((1, 1, 3)))
         values = nn.Dropout(0.3, deterministic=not train)(values.mean(axis=1))
         return nn.Dense(3, name="last")(values)
@@ -108,6 +95,83 @@ class Wrapped(nn.Module):
             mapped(values), rematerialized(values)
         values = jnp.tanh(jax.vmap(mapped)(values))
         values = jnp.tanh(jax.checkpoint(lambda values: rematerialized(values))(values))
+        return nn.Dense(3, name="last")(values)
+
+
+class Centred(nn.Module):
+    """Layers whose cotangents sum to 0 over positions where all inputs may be nearly alike."""
+
+    @nn.compact
+    def __call__(self, images, keys):
+        rows, tokens = images.reshape(len(images), 8, 36), jnp.zeros((len(images), 5), int)
+        values = {
+            "conv": Conv(40, 3, padding="valid", name="conv")(images[:, :6, :6]),
+            "dense": nn.Dense(40, name="dense")(rows),
+            "embed": nn.Embed(2, 8, name="embed")(tokens),
+        }
+        pooled = [self.pool(of.reshape(len(of), -1, of.shape[-1])) for of in values.values()]
+        return nn.Dense(3, name="last")(jnp.concatenate(pooled, axis=1))
+
+    def pool(self, values):
+        """The mean over positions of what is not alike at all of them."""
+        centred = values - values.mean(axis=1, keepdims=True)
+        slope = jnp.arange(values.shape[1])[None, :, None] / values.shape[1]
+        return jnp.tanh(centred + slope).mean(axis=1)
+
+
+class Twice(nn.Dense):
+    """Of Flax's kind, but not Flax's own."""
+
+    @nn.compact
+    def __call__(self, inputs):
+        return 2 * super().__call__(inputs)
+
+
+class Noisy(nn.Module):
+    """Draws where it is given a key, and would not draw alone."""
+
+    @nn.compact
+    def __call__(self, inputs):
+        scale = self.param("scale", nn.initializers.ones, inputs.shape[-1:])
+        if self.has_rng("dropout"):
+            scale = scale * (1 + jax.random.normal(self.make_rng("dropout"), scale.shape))
+        return inputs * jnp.expand_dims(scale, [*range(inputs.ndim - 1)])
+
+
+class Conditioned(nn.Module):
+    """Holds what is being traced."""
+
+    condition: jax.Array
+
+    @nn.compact
+    def __call__(self, inputs):
+        return inputs * self.param("scale", nn.initializers.ones, (1, 1)) + self.condition
+
+
+class Quantized(nn.Module):
+    """Gives whole numbers."""
+
+    @nn.compact
+    def __call__(self, inputs):
+        codes = self.param("codes", nn.initializers.normal(), (4, inputs.shape[-1]))
+        return jnp.argmax(inputs @ codes.T, axis=-1)
+
+
+def sine_product(*arguments, **options):
+    return jnp.sin(jax.lax.dot_general(*arguments, **options))
+
+
+class Derived(nn.Module):
+    """Layers that are not as Flax has them."""
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        values = images.reshape(len(images), -1)[:, :20]
+        values = jnp.tanh(nn.Dense(6, dot_general=sine_product, name="hooked")(values))
+        values = jnp.tanh(Twice(6, name="twice")(values))
+        codes = Quantized(name="quantized")(values)
+        values = Conditioned(values.mean(axis=1, keepdims=True), name="conditioned")(values)
+        values = Noisy(name="noisy")(values) * (1 + codes[:, None])
         return nn.Dense(3, name="last")(values)
 
 
@@ -147,6 +211,7 @@ COVERED = {
 UNCOVERED = {
     "partly_unknown": (lambda: flax_model(PartlyUnknown()), "tokens"),
     "wrapped": (lambda: flax_model(Wrapped()), "images"),
+    "derived": (lambda: flax_model(Derived()), "images"),
     "plain": (lambda: PLAIN, "images"),
 }
 NETS = COVERED | UNCOVERED

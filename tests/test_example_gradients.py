@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from example_nets import BATCH, COVERED, NETS, problem
+from example_nets import BATCH, COVERED, NETS, Centred, problem
 from jax.tree_util import Partial
 
 from jaxdl import losses, models
@@ -126,7 +126,7 @@ def test_equal_to_vmap_in_every_way(name, dtype):
         check(name, dtype, [None, 1, 3], train=True)
 
 
-@pytest.mark.parametrize("name", ["partly_unknown", "wrapped", "plain"])
+@pytest.mark.parametrize("name", ["partly_unknown", "wrapped", "derived", "plain"])
 def test_what_no_tap_covers_falls_back_and_says_so(name):
     with pytest.warns(FallbackWarning, match="for each example") as caught:
         check(name, jnp.float32, [3], train=True)
@@ -138,6 +138,9 @@ def test_what_no_tap_covers_falls_back_and_says_so(name):
             re.findall(r"(\w+): no call of it", said)
         )
         assert "last:" not in said
+    elif name == "derived":
+        named = set(re.findall(r"(\w+): no call of it", said))
+        assert named == {"hooked", "twice", "quantized", "conditioned", "noisy"}
     else:
         assert "tied: its parameters reach the loss on another way" in said
         assert "SimpleCell_0/h: no call of it is seen" in said
@@ -184,6 +187,51 @@ def test_the_axis_of_examples_is_found_where_another_is_as_long():
     )
     found = NORMS(loss_fn, params, {}, batch, keys)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-4, 1e-2])
+def test_inputs_alike_at_all_positions(spread):
+    """Gram matrices show but rounding of gradients that nearly cancel: they are formed instead.
+
+    What remains is the rounding of inputs and cotangents, times their lengths, as by vmap.
+    """
+    model = flax_model(Centred())
+    images = 1 + spread * jax.random.normal(jax.random.key(3), (BATCH, 12, 12, 2))
+    params, _ = model.init(jax.random.key(0), images[:1])
+    loss_fn = losses.classification_loss(model)
+    batch = Batch(images, jnp.arange(BATCH) % 3, jnp.ones(BATCH))
+    found = LAYER_NORMS(loss_fn, params, {}, batch, None)
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), (params, batch))
+        wide = (wide[0], batch._replace(inputs=wide[1].inputs, weights=wide[1].weights))
+        expected, _ = reference(loss_fn, *wide, None)
+    for layer in ("conv", "dense", "embed", "last"):
+        np.testing.assert_allclose(found[layer], expected[layer], rtol=1e-4, atol=3e-7)
+    bound = 1e-5
+    one_by_one = jax.jit(
+        jax.vmap(clipped_gradient(loss_fn, bound, expected_examples=1.0), (None, None, 0, None))
+    )
+    gradients, _ = one_by_one(params, {}, jax.tree.map(lambda leaf: leaf[:, None], batch), None)
+    norms = jax.vmap(lambda tree: jnp.sqrt(sum(jnp.sum(of**2) for of in jax.tree.leaves(tree))))
+    assert norms(gradients).max() <= bound * (1 + 1e-4)
+
+
+def test_a_loss_that_maps_the_model_falls_back():
+    once, params, batch, keys = problem("mlp", train=False)
+
+    def mapped(params, model_state, batch, keys):
+        def one(example):
+            found, aux = once(params, model_state, jax.tree.map(lambda of: of[None], example), None)
+            return found[0], aux
+
+        found, aux = jax.vmap(one)(batch)
+        return found, aux._replace(metrics={})
+
+    norms, _ = reference(Partial(mapped), params, batch, keys)
+    with pytest.warns(FallbackWarning, match="no axis"):
+        found = LAYER_NORMS(Partial(mapped), params, {}, batch, keys)
+    for layer, expected in norms.items():
+        np.testing.assert_allclose(found[layer], expected, rtol=1e-5)
 
 
 def test_coverage_names_the_layers():
@@ -271,6 +319,73 @@ def test_a_negative_clip_norm_is_refused(small):
     ):
         with pytest.raises(InputError, match="0 or more"):
             make(loss_fn, norm)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_norm": np.ones(2)}, "max_norm .* 0 or more"),
+        ({"max_norm": "1"}, "max_norm 1: give"),
+        ({"max_norm": np.inf}, "noise needs one that is finite"),
+        ({"noise_multiplier": -1}, "noise_multiplier -1"),
+        ({"noise_multiplier": np.nan}, "noise_multiplier nan"),
+        ({"expected_examples": 0}, "expected_examples 0"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(changes, message):
+    numbers = {"max_norm": 1.0, "noise_multiplier": 1.0} | changes
+    with pytest.raises(InputError, match=message):
+        clipped_gradient(losses.classification_loss(COVERED["mlp"][0]()), **numbers)
+
+
+def test_metrics_are_of_the_examples_that_count(small):
+    """One with a NaN does not, and where none counts the loss is NaN, lest a run go on."""
+    loss_fn, params, batch, keys, norms, _ = small
+    spoiled = batch.inputs.at[1].set(jnp.nan)
+    _, aux = clipped_at(norms[0], small, inputs=spoiled)
+    expected = loss_fn(params, {}, batch, keys)[0][jnp.array([0, 2, 3, 4, 5])].mean()
+    np.testing.assert_allclose(aux.metrics["loss"], expected, rtol=1e-6)
+    np.testing.assert_allclose(aux.metrics["unclippable_examples"], 1 / BATCH, rtol=1e-6)
+    _, aux = clipped_at(norms[0], small, inputs=jnp.full_like(batch.inputs, jnp.nan))
+    assert np.isnan(aux.metrics["loss"])
+
+
+def test_a_weight_too_small_to_tell_counts_as_0(small):
+    _, _, batch, _, norms, _ = small
+    weights = batch.weights.at[1].set(1e-22)
+    gradient, _ = clipped_at(norms.min() / 2, small, weights=weights)
+    without, _ = clipped_at(norms.min() / 2, small, weights=batch.weights.at[1].set(0))
+    assert_close(gradient, without, 1e-6)
+    assert np.isfinite(norm_of(gradient))
+
+
+def test_microbatches_of_bfloat16_are_summed_in_float32():
+    """A thousand gradients of -2, which in bfloat16 would stop adding up at 256 of them."""
+    loss_fn = Partial(_minus_two)
+    batch = Batch(jnp.ones((1024, 1)), jnp.zeros(1024), jnp.ones(1024))
+    params = {"w": jnp.zeros((), jnp.bfloat16)}
+    for size in (None, 1):
+        gradient_fn = clipped_gradient(loss_fn, np.inf, microbatch_size=size)
+        with pytest.warns(FallbackWarning):
+            gradient, _ = jax.jit(gradient_fn)(params, {}, batch, None)
+        np.testing.assert_allclose(np.float32(gradient["w"]), -2, rtol=1e-2)
+
+
+def _minus_two(params, model_state, batch, keys):
+    found = -2 * params["w"] * batch.inputs[:, 0].astype(jnp.bfloat16)
+    return found, losses.LossAux(model_state, {})
+
+
+def test_weights_of_float32_cost_no_digits_of_float64():
+    """As `jaxdl.train.fit` makes them."""
+    with jax.enable_x64(True):
+        loss_fn, params, batch, keys = problem("mlp", jnp.float64)
+        batch = batch._replace(weights=jnp.array([1, 1, 0, 1, 1, 1], jnp.float32))
+        norms, singles = reference(loss_fn, params, batch, keys)
+        gradient, aux = jax.jit(observed_gradient(loss_fn, all_norms))(params, {}, batch, keys)
+        for layer, expected in norms.items():
+            np.testing.assert_allclose(aux.metrics[f"norm_of_{layer}"], expected, rtol=1e-10)
+        assert_close(gradient, weighted_mean(np.ones(BATCH), batch, singles), 1e-10)
 
 
 def direction(params, model_state, inputs, keys):

@@ -7,8 +7,8 @@ for each example, and a second one of the reweighted losses.
 """
 
 import functools
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from jaxdl.errors import InputError
 from jaxdl.gradients.examples import in_microbatches, total_norm
-from jaxdl.gradients.mean import weighted_mean
+from jaxdl.gradients.mean import example_shares, weighted_mean
 from jaxdl.gradients.seen import Seen, see
 from jaxdl.nn.coverage import split_layers
 from jaxdl.parallel import device_index, sum_over_devices
@@ -59,10 +59,10 @@ def clipped_gradient(
     ``(sum_i w_i g_i min(1, C / |g_i|) + s C z) / n`` with ``z`` standard normal in each entry. Edge
     cases are in `jaxdl.gradients`; no example adds more than ``w_i C`` to the sum, whatever it is.
 
-    The metrics are those of `mean_gradient` and, as weighted means over the examples,
-    ``example_norm`` (before clipping; 0 where it is not finite), ``clipped_examples`` (1 where the
-    gradient was clipped) and ``unclippable_examples`` (1 where the norm is not finite, so that the
-    example counts as 0).
+    The metrics are those of `mean_gradient`, over the examples whose norm is finite (NaN if there
+    is none), and as weighted means over all examples ``example_norm`` (before clipping; 0 where it
+    is not finite), ``clipped_examples`` (1 where the gradient was clipped) and
+    ``unclippable_examples`` (1 where the norm is not finite, so that the example counts as 0).
 
     Args:
         loss_fn: as usual.
@@ -76,9 +76,10 @@ def clipped_gradient(
             gradient that they see is the clipped one, without noise. What they show is not private.
 
     Raises:
-        InputError: as `per_example_gradients`; a norm below 0; or noise without keys.
+        InputError: as `per_example_gradients`; a number that cannot be (a norm below 0, an infinite
+            one with noise); or noise without keys.
     """
-    _check_norm(max_norm)
+    _check(max_norm, noise_multiplier, expected_examples)
     return Partial(
         _clipped_gradient,
         Static(microbatch_size),
@@ -114,7 +115,7 @@ def layer_clipped_gradient(
     """
     bounds = _ByLayer(dict(max_norms) if isinstance(max_norms, Mapping) else max_norms)
     for max_norm in max_norms.values() if isinstance(max_norms, Mapping) else (max_norms,):
-        _check_norm(max_norm)
+        _check(max_norm, noise_multiplier, expected_examples)
     return Partial(
         _clipped_gradient,
         Static(microbatch_size),
@@ -124,10 +125,25 @@ def layer_clipped_gradient(
     )
 
 
-def _check_norm(max_norm: Number) -> None:
-    """A norm that is traced cannot be looked at."""
-    if not isinstance(max_norm, Tracer) and not np.all(np.asarray(max_norm) >= 0):
+def _check(
+    max_norm: Number, noise_multiplier: Number | None, expected_examples: Number | None
+) -> None:
+    """Checks the numbers, but for those that are traced and cannot be looked at."""
+
+    def is_none_of(value: Number | None, allowed: Callable[[Any], Any]) -> bool:
+        if value is None or isinstance(value, Tracer):
+            return False
+        is_number = np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.number)
+        return not is_number or not allowed(value)
+
+    if is_none_of(max_norm, lambda norm: norm >= 0):
         raise InputError(f"max_norm {max_norm}: give a norm, 0 or more")
+    if is_none_of(noise_multiplier, lambda noise: 0 <= noise < np.inf):
+        raise InputError(f"noise_multiplier {noise_multiplier}: give a finite number, 0 or more")
+    if is_none_of(expected_examples, lambda count: 0 < count < np.inf):
+        raise InputError(f"expected_examples {expected_examples}: give a finite number above 0")
+    if noise_multiplier is not None and is_none_of(max_norm, lambda norm: norm < np.inf):
+        raise InputError(f"max_norm {max_norm}: noise needs one that is finite")
 
 
 class _Clipping(NamedTuple):
@@ -205,18 +221,21 @@ def _clipped_gradient(
     total = examples if expected_examples is None else expected_examples
 
     def clipped(batch: Batch, keys: Keys):
-        seen = see(loss_fn, params, model_state, batch, keys, batch.weights / total)
+        shares = example_shares(params, batch.weights, total)
+        seen = see(loss_fn, params, model_state, batch, keys, shares)
         clipping = bounds.clip(seen)
         is_finite = jnp.isfinite(seen.norms)
-        metrics = {
-            **seen.aux.metrics,
+        told = {
             "example_norm": jnp.where(is_finite, seen.norms, 0),
             "clipped_examples": jnp.where(clipping.is_clipped, 1.0, 0.0),
             "unclippable_examples": jnp.where(is_finite, 0.0, 1.0),
         }
-        return seen.weighted_sum(clipping.weights), (metrics, seen.losses, seen.layer_norms)
+        rows = (told, seen.aux.metrics, seen.losses, seen.layer_norms)
+        return seen.weighted_sum(clipping.weights), rows
 
-    gradient, (metrics, losses, norms) = in_microbatches(clipped, size.value, batch, keys)
+    gradient, rows = in_microbatches(clipped, size.value, batch, keys)
+    told, metrics, losses, norms = rows
+    counted = jnp.where(told["unclippable_examples"] == 0, batch.weights, 0)
     shown = {}
     if instruments is not None:
         whole = sum_over_devices(gradient)
@@ -224,7 +243,11 @@ def _clipped_gradient(
     if noise_multiplier is not None and keys is not None:
         scale = noise_multiplier * bounds.sensitivity(params) / total
         gradient = jax.tree.map(jnp.add, gradient, _noise(keys, scale, gradient))
-    seen = {**weighted_mean(metrics, batch.weights, examples), "examples": examples}
+    seen = {
+        **weighted_mean(metrics, counted, sum_over_devices(counted.sum())),
+        **weighted_mean(told, batch.weights, examples),
+        "examples": examples,
+    }
     return sum_over_devices(gradient), GradientAux(model_state, {**seen, **shown})
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxdl.errors import InputError
 from jaxdl.gradients.seen import refuse_state, see
+from jaxdl.precision import wide_dtype
 from jaxdl.types import Batch, Keys, LossFn, ModelState, Params
 
 Sums = TypeVar("Sums")
@@ -115,6 +116,8 @@ def in_microbatches(
 ) -> tuple[Sums, Rows]:
     """Applies a function to ``size`` examples at a time; to all at once if None.
 
+    What is summed is summed in float32 at least.
+
     Args:
         function: gives what is to be summed over microbatches, and what has a row per example.
         size: divides the batch.
@@ -130,9 +133,10 @@ def in_microbatches(
 
     def step(sums, piece):
         new, rows = function(*piece)
-        return jax.tree.map(jnp.add, sums, new), rows
+        return jax.tree.map(lambda old, leaf: old + leaf.astype(old.dtype), sums, new), rows
 
     shapes, _ = jax.eval_shape(function, *jax.tree.map(lambda leaf: leaf[0], pieces))
-    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, wide_dtype(leaf)), shapes)
     sums, rows = lax.scan(step, start, pieces)
+    sums = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), sums, shapes)
     return sums, jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[2:]), rows)

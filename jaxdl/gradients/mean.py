@@ -17,6 +17,7 @@ from jaxdl.types import (
     LossFn,
     Metrics,
     ModelState,
+    Number,
     Params,
     as_pytree,
 )
@@ -25,8 +26,9 @@ from jaxdl.types import (
 def mean_gradient(loss_fn: LossFn) -> GradientFn:
     """The gradient of the weighted mean loss, over the whole batch on all devices.
 
-    ``sum_i w_i grad l_i / sum_i w_i``; examples of weight 0 (padding) do not count. The metrics are
-    the weighted means of the loss function's, and ``examples``, the sum of the weights.
+    ``sum_i w_i grad l_i / sum_i w_i``; examples of weight 0 (padding) do not count, but must be
+    finite: `jaxdl.train.fit` pads with real ones. The metrics are the weighted means of the loss
+    function's, and ``examples``, the sum of the weights.
     """
     return Partial(_mean_gradient, as_pytree(loss_fn))
 
@@ -36,6 +38,13 @@ def weighted_mean(
 ) -> Metrics:
     """``sum_i w_i v_i / total`` of each entry ``(batch,)``, over all devices."""
     return sum_over_devices({k: masked_dot(weights, v) / total for k, v in values.items()})
+
+
+def example_shares(
+    params: Params, weights: Float[Array, " batch"], total: Number
+) -> Float[Array, " batch"]:
+    """``w_i / total``, as exact as the parameters are."""
+    return weights.astype(jnp.result_type(weights, *jax.tree.leaves(params))) / total
 
 
 def masked_dot(weights: Float[Array, " batch"], values: Float[Array, " batch"]) -> Float[Array, ""]:

@@ -3,7 +3,7 @@
 from jax.tree_util import Partial
 
 from jaxdl.gradients.examples import in_microbatches, total_norm
-from jaxdl.gradients.mean import weighted_mean
+from jaxdl.gradients.mean import example_shares, weighted_mean
 from jaxdl.gradients.seen import see
 from jaxdl.parallel import sum_over_devices
 from jaxdl.types import (
@@ -55,7 +55,8 @@ def _observed_gradient(
     total = sum_over_devices(batch.weights.sum())
 
     def observe(batch: Batch, keys: Keys):
-        seen = see(loss_fn, params, model_state, batch, keys, batch.weights / total)
+        shares = example_shares(params, batch.weights, total)
+        seen = see(loss_fn, params, model_state, batch, keys, shares)
         return seen.weighted_sum(None), (seen.losses, seen.layer_norms, seen.aux.metrics)
 
     gradient, (losses, norms, metrics) = in_microbatches(observe, size.value, batch, keys)

@@ -178,7 +178,13 @@ def _second_pass(
 
 
 def _unscaled(squares: ByExample, scales: ByExample) -> ByExample:
-    return jnp.where(scales == 0, 0, squares / jnp.where(scales == 0, 1, scales) ** 2)
+    """A weight of which the square is 0 in this precision leaves nothing that could be told."""
+    square = jnp.square(scales.astype(squares.dtype))
+    known = jnp.where(square < _LEAST_SQUARE, jnp.nan, squares / jnp.where(square == 0, 1, square))
+    return jnp.where(scales == 0, 0, known)
+
+
+_LEAST_SQUARE = 1e-30
 
 
 def _hide(batch: Batch, keys: Keys, weights: ByExample) -> tuple[Batch, Keys]:

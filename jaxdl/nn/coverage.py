@@ -107,7 +107,9 @@ def find_coverage(
             return nothing(f"the loss {how_often} a model of flax_model")
     axes = [_axes(*pair, size) for pair in zip(uses, uses_for(size + 1), strict=True)]
 
-    uncovered = dict.fromkeys(layers, "no call of it is seen that makes one array of another")
+    uncovered = dict.fromkeys(
+        layers, "no call of it is seen, as one of Flax's or jaxdl's layers, on one array"
+    )
     found = {layer_name(use.layer.path): use.layer.path for use in uses}
     for name in found:
         uncovered.pop(name, None)
@@ -153,6 +155,9 @@ def tapped_loss(
 
 
 def _axes(use: Use, larger: Use, size: int) -> Axes | None:
+    """None too where the loss calls the model from within a transformation, which adds an axis."""
+    if use.outputs.ndim != use.layer.output_ndim + use.layer.is_mapped:
+        return None
     inputs = _grown_axis(use.inputs.shape, larger.inputs.shape, size)
     outputs = _grown_axis(use.outputs.shape, larger.outputs.shape, size)
     return None if inputs is None or outputs is None else Axes(inputs, outputs)

@@ -10,9 +10,13 @@ its kernel), the example's gradient is ``X^T D``, with the inputs ``X (P, K)`` a
   (Goodfellow 2015, arXiv:1510.01799, for P = 1; Li et al. 2022, arXiv:2110.05679, section 4, for
   any P).
 
-The cheaper one by that count is taken. A parameter that is used several times has more positions:
-the sum over uses comes before the norm, as it must. The gradient of a mean, weighted example by
-example, then takes one product per layer ("book-keeping", Bu et al. 2023, arXiv:2210.00038).
+The cheaper one by that count is taken. Where the products of the Gram matrices cancel, so that what
+is left of them is rounding (inputs alike at all positions whose cotangents sum to 0, as before an
+instance norm), the gradient itself is formed after all (`_unless_cancelled`). A parameter that is
+used several times has more positions: the sum over uses comes before the norm, as it must. The
+gradient of a mean, weighted example by example, then takes one product per layer ("book-keeping",
+Bu et al. 2023, arXiv:2210.00038), for any shape: a second, reweighted backward pass would take it
+too, and the products for the inputs besides.
 """
 
 import functools
@@ -72,7 +76,7 @@ class One(NamedTuple):
 
 
 def layer_gradients(params: Params, uses: Sequence[TappedUse]) -> LayerGradients:
-    """The examples' gradients of one layer.
+    """The examples' gradients of one layer, the squares of whose norms are never below 0.
 
     Args:
         params: of the layer.
@@ -120,13 +124,13 @@ NormsOrGradients = Array | dict[str, Array]
 
 def _norms_or_gradients(module: nn.Module, params: Params, uses: Uses) -> NormsOrGradients:
     """The squared norms, or else the very gradients, whichever is the cheaper to have."""
-    rule = _RULES.get(type(module))  # a class derived from one of these may do anything
-    found = rule(module, params, uses) if rule and _is_plain(module) else None
+    rule = _RULES.get(type(module))
+    found = rule(module, params, uses) if rule else None
     return _of_any(module, params, uses) if found is None else found
 
 
 def _of_any(module: nn.Module, params: Params, uses: Uses) -> dict[str, Array]:
-    """Those of a layer of which nothing is known: it is differentiated, one example at a time."""
+    """Those of a layer without a rule: it is differentiated, one example at a time."""
 
     def gradient(one: One) -> Params:
         _, pull = jax.vjp(lambda params: module.apply({"params": params}, one.inputs), params)
@@ -154,14 +158,18 @@ def _of_dense_of_images(
 
 
 def _of_embedding(module: nn.Embed, params: Params, uses: Uses) -> NormsOrGradients:
-    """An example's gradient has the sum of the cotangents of a token in that token's row."""
+    """An example's gradient has the sum of the cotangents of a token in that token's row.
+
+    Each position of a token has that sum, so its square counts once for all of them together.
+    """
     ones = [_one(use) for use in uses]
     tokens = jnp.concatenate([one.inputs.reshape(len(one.inputs), -1) for one in ones], axis=1)
     tokens = jnp.where(tokens < 0, tokens + module.num_embeddings, tokens)  # counted from the end
     cotangents = widened(jnp.concatenate([_positions(one.cotangents) for one in ones], axis=1))
     is_same = tokens[:, :, None] == tokens[:, None, :]
-    products = jnp.einsum("npf,nqf->npq", cotangents, cotangents, precision="highest")
-    return _row_sums(jnp.where(is_same, products, 0))
+    is_same = is_same.astype(cotangents.dtype)
+    sums = jnp.einsum("npq,nqf->npf", is_same, cotangents, precision="highest")
+    return _row_sums(jnp.square(sums) / is_same.sum(axis=2, keepdims=True))
 
 
 def _of_our_conv(module: Conv, params: Params, uses: Uses) -> NormsOrGradients | None:
@@ -196,16 +204,43 @@ _RULES: dict[type[nn.Module], Callable[..., NormsOrGradients | None]] = {
 }
 """By the very class of the layer; None where a layer of it is set up in a way that has no rule."""
 
-_HOOKS = (
-    *("promote_dtype", "dot_general", "dot_general_cls"),
-    *("conv_general_dilated", "conv_general_dilated_cls"),
-)
-"""Fields of Flax's layers by which they compute something else."""
+_CANCELLED = 0.01
+"""The part left of a sum's terms from which on it is trusted: norms to 5e-6 in float32."""
 
 
-def _is_plain(module: nn.Module) -> bool:
-    """Whether no hook is set."""
-    return all(getattr(module, hook, None) is getattr(type(module), hook, None) for hook in _HOOKS)
+def _unless_cancelled(
+    inner: Float[Array, "batch p p"],
+    outer: Float[Array, "batch p p"],
+    gradients: Callable[[Array, Array], NormsOrGradients],
+    examples: tuple[Array, Array],
+) -> Float[Array, " batch"]:
+    """``sum_pq inner_pq outer_pq`` of Gram matrices, if it is no small difference for any example.
+
+    Each entry is rounded by as much as the lengths of its two vectors have it, at random, and by a
+    part of itself, which may be alike for all of them. Where that may be seen the squares come from
+    the gradients themselves, a few examples at a time, lest they fill the memory.
+
+    Args:
+        inner: of the inputs.
+        outer: of the cotangents.
+        gradients: of examples, from what ``examples`` has of them.
+        examples: two arrays with an axis of examples in front.
+    """
+    products = inner * outer
+    squares = _row_sums(products)
+    lengths = jnp.trace(inner, axis1=1, axis2=2) * jnp.trace(outer, axis1=1, axis2=2)
+    terms = _row_sums(jnp.abs(products)) + lengths / inner.shape[1]
+
+    def anew() -> Float[Array, " batch"]:
+        def square(example: tuple[Array, Array]) -> Array:
+            return sum_of_squares(gradients(*(side[None] for side in example)))[0]
+
+        return lax.map(square, examples, batch_size=min(_AT_A_TIME, len(squares)))
+
+    return lax.cond(jnp.any(squares < _CANCELLED * terms), anew, lambda: squares)
+
+
+_AT_A_TIME = 16
 
 
 def _is_one_image(use: TappedUse, layout: str) -> bool:
@@ -225,6 +260,15 @@ def _of_products(
     (_, positions, columns), features = inputs.shape, cotangents.shape[2]
     if positions * (columns + features) < columns * features:
         return _norms_by_gram(inputs, cotangents, use_bias=use_bias)
+    return _gradients_of_products(inputs, cotangents, use_bias=use_bias)
+
+
+def _gradients_of_products(
+    inputs: Float[Array, "batch positions inputs"],
+    cotangents: Float[Array, "batch positions outputs"],
+    *,
+    use_bias: bool,
+) -> dict[str, Array]:
     kernel = jnp.einsum("npk,npf->nkf", inputs, cotangents, precision="highest")
     bias = {"bias": cotangents.sum(axis=1)} if use_bias else {}
     return {"kernel": kernel, **bias}
@@ -243,7 +287,9 @@ def _norms_by_gram(
     gram = functools.partial(jnp.einsum, "npk,nqk->npq", precision="highest")
     # A bias is one more input, which is 1 at each position.
     inner = gram(inputs, inputs) + (1.0 if use_bias else 0.0)
-    return _row_sums(inner * gram(cotangents, cotangents))
+    gradients = functools.partial(_gradients_of_products, use_bias=use_bias)
+    outer = gram(cotangents, cotangents)
+    return _unless_cancelled(inner, outer, gradients, (inputs, cotangents))
 
 
 # --- convolutions --------------------------------------------------------------------------------
@@ -276,7 +322,7 @@ def _of_convolution(
     if method is _convolution_norms_by_gram:
         return _convolution_norms_by_gram(images[0], cotangents[0], *shape, pads[0], use_bias)
     gradients = [
-        {"kernel": method(x, d, *shape, pad)} | ({"bias": d.sum(axis=(2, 3))} if use_bias else {})
+        _by_patches(x, d, *shape, pad, use_bias)
         for x, d, pad in zip(images, cotangents, pads, strict=True)
     ]
     return _sum_trees(gradients)
@@ -289,7 +335,8 @@ def _by_patches(
     kernel_width: int,
     strides: Pair,
     pads: tuple[Pair, Pair],
-) -> Float[Array, "batch kernel_height kernel_width channels features"]:
+    use_bias: bool,
+) -> dict[str, Array]:
     """Copies the patch under each output, then takes one product for each example."""
     patches = windows(jnp.pad(images, ((0, 0), (0, 0), *pads)), 3, kernel_width, strides[1])
     patches = windows(patches, 3, kernel_height, strides[0])
@@ -298,7 +345,8 @@ def _by_patches(
         patches.reshape(batch, math.prod(kernel_shape), -1),
         cotangents.reshape(batch, cotangents.shape[1], -1),
     )
-    return gradients.reshape(batch, *kernel_shape, -1)
+    bias = {"bias": cotangents.sum(axis=(2, 3))} if use_bias else {}
+    return {"kernel": gradients.reshape(batch, *kernel_shape, -1), **bias}
 
 
 def _convolution_norms_by_gram(
@@ -322,7 +370,15 @@ def _convolution_norms_by_gram(
     gram = _sum_of_shifts(gram, (2, 4), kernel_width, strides[1], pads[1], out_width)
     positions = out_height * out_width
     inner = gram.reshape(batch, positions, positions) + (1.0 if use_bias else 0.0)
-    return _row_sums(inner * _gram(cotangents))
+    gradients = functools.partial(
+        _by_patches,
+        kernel_height=kernel_height,
+        kernel_width=kernel_width,
+        strides=strides,
+        pads=pads,
+        use_bias=use_bias,
+    )
+    return _unless_cancelled(inner, _gram(cotangents), gradients, (images, cotangents))
 
 
 def _sum_of_shifts(

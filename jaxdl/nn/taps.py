@@ -10,9 +10,11 @@ name `TAPS`,
 - runs the tapped layers on constants, so that the gradient by the parameters is of what reaches
   the loss on other ways than through the tapped layers: nothing, most often.
 
-A *layer* here is a module whose parameters are all its own, called on one array, and not from
+A *layer* here is a module of Flax's or of `jaxdl.nn`, as it comes (without a function of one's own
+that it is to compute by), whose parameters are all its own, called on one array, and not from
 within a transformation inside the model (`jax.vmap`, `jax.checkpoint`, a scan): out of these
-nothing can be handed.
+nothing can be handed. Any other module may do anything, such as hold what is being traced, or ask
+for random numbers where there are some, and would not do the same alone.
 """
 
 import contextlib
@@ -41,12 +43,14 @@ class Layer:
     Attributes:
         path: to its parameters, in those of the model.
         module: unbound.
+        output_ndim: of its outputs, where it was called.
         is_mapped: the model runs under `jax.vmap`, one example at a time: the inputs and outputs
             of a use have the axis of examples in front, and then that of a batch of one.
     """
 
     path: Path
     module: nn.Module
+    output_ndim: int
     is_mapped: bool
 
     def apply(self, params: PyTree, inputs: Array) -> Array:
@@ -119,16 +123,17 @@ def call_tapped(call: Callable[[], PyTree], taps: Taps, *, is_mapped: bool):
         is_within = module.scope.root is not root or current_trace() != trace
         if is_within or kwargs or context.method_name != "__call__" or not _is_layer(module, args):
             return next_function(*args, **kwargs)
-        layer = Layer(module.path, module.clone(parent=None, name=None), is_mapped)
-        if layer.path not in taps.paths:
+        alone = module.clone(parent=None, name=None)
+        if module.path not in taps.paths or not _is_hashable(alone):
             return next_function(*args)
         params = lax.stop_gradient(module.variables["params"])
         try:
-            outputs = layer.module.apply({"params": params}, *args)
+            outputs = alone.apply({"params": params}, *args)
         except FlaxError:  # it draws, or has parameters or state that are not its own
             return next_function(*args)
-        if not isinstance(outputs, jax.Array):
+        if not isinstance(outputs, jax.Array) or not jnp.issubdtype(outputs.dtype, jnp.inexact):
             return next_function(*args)
+        layer = Layer(module.path, alone, outputs.ndim, is_mapped)
         if taps.offsets:
             # Of every example, even where the outputs are of none (those of a constant).
             outputs = outputs + taps.offsets[len(uses)]
@@ -144,5 +149,32 @@ def call_tapped(call: Callable[[], PyTree], taps: Taps, *, is_mapped: bool):
 
 def _is_layer(module: nn.Module, args: tuple) -> bool:
     params = module.variables.get("params", {})
-    has_only_arrays = all(isinstance(entry, jax.Array) for entry in params.values())
-    return bool(params) and has_only_arrays and len(args) == 1 and isinstance(args[0], jax.Array)
+    has_only_arrays = bool(params) and all(isinstance(of, jax.Array) for of in params.values())
+    takes_one_array = len(args) == 1 and isinstance(args[0], jax.Array)
+    return has_only_arrays and takes_one_array and _is_known(module)
+
+
+_LIBRARIES = ("flax.linen.", "jaxdl.nn.")
+
+_HOOKS = (
+    *("promote_dtype", "dot_general", "dot_general_cls"),
+    *("conv_general_dilated", "conv_general_dilated_cls"),
+)
+"""Fields of Flax's layers by which they compute something else."""
+
+
+def _is_known(module: nn.Module) -> bool:
+    """Whether it is of a library's very class, not of one derived from it, and no hook is set."""
+    kind = type(module)
+    return kind.__module__.startswith(_LIBRARIES) and all(
+        getattr(module, hook, None) is getattr(kind, hook, None) for hook in _HOOKS
+    )
+
+
+def _is_hashable(module: nn.Module) -> bool:
+    """Whether none of its attributes is an array, be it traced or not."""
+    try:
+        hash(module)
+    except TypeError:
+        return False
+    return True

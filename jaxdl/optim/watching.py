@@ -36,7 +36,10 @@ class WatchState(NamedTuple):
 
 
 def watch_steps(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The same optimizer, measuring each step ``d_t = p_t - p_(t-1)`` that it takes.
+    """The same optimizer, measuring each step ``d_t`` that it takes.
+
+    It is what is added to the parameters, before their own rounding: those of bfloat16 may move by
+    less, or not at all, which ``distance_from_start`` sees.
 
     `jaxdl.optim.telemetry` then has, beside what the optimizer shows,
 
