@@ -95,7 +95,7 @@ def calibrate_noise(epsilon: float, delta: float, rate: float, steps: int) -> fl
     """The least noise multiplier (to 1e-4) whose `rdp_epsilon` after ``steps`` is within budget.
 
     Raises:
-        InputError: the budget would need a noise multiplier above a thousand.
+        InputError: the budget needs a noise multiplier above a thousand, or less than a tenth.
     """
     try:
         return dp_accounting.calibrate_dp_mechanism(
@@ -172,7 +172,9 @@ def batch_capacity(
     1258
     """
     most = OVERFLOW_SHARE * delta / (1 + np.exp(epsilon)) / steps
-    enough = int(np.argmax(overflow_probability(np.arange(count + 1), count, rate) <= most))
+    # A neighbouring data set may have one example more.
+    sizes = np.arange(count + 2)
+    enough = min(count, int(np.argmax(overflow_probability(sizes, count + 1, rate) <= most)))
     return -(-enough // multiple) * multiple
 
 

@@ -117,7 +117,7 @@ def sample(space: PyTree, key: Key[Array, ""], count: int) -> PyTree:
         The same tree, each leaf with a leading axis ``(count,)``.
 
     Raises:
-        InputError: ``count`` is below 1.
+        InputError: ``count`` is below 1; a word in ``space``.
 
     >>> members = sample({"rate": LogUniform(1e-3, 1), "decay": 0.1}, jax.random.key(0), 5)
     >>> members["rate"].shape, members["decay"].shape
@@ -144,7 +144,7 @@ def grid(space: PyTree) -> PyTree:
         The same tree, each leaf with a leading axis of the product of the numbers of values.
 
     Raises:
-        InputError: a `Uniform` or `LogUniform` in ``space`` has no end of values.
+        InputError: a `Uniform` or `LogUniform` in ``space`` has no end of values; a word in it.
 
     >>> members = grid({"momentum": Choice((0.0, 0.9)), "rate": Choice((0.1, 0.2, 0.3))})
     >>> members["momentum"]
@@ -176,6 +176,8 @@ def _repeat(leaf: Any, count: int) -> Array:
 
     A whole number has to become floating as it does in `jaxdl.types.as_pytree`.
     """
+    if isinstance(leaf, str):
+        raise InputError(f"{leaf!r} in a space: members are numbers; sweep once for each name")
     array = jnp.asarray(leaf, None if hasattr(leaf, "dtype") else float)
     return jnp.broadcast_to(array, (count, *array.shape))
 

@@ -74,8 +74,9 @@ def sweep(
         keys stay keys), so that the device holds one piece at a time.
 
     Raises:
-        InputError: keys that are not one axis of keys, leaves of ``hparams`` that differ in length
-            or have no leading axis, no member or no key, a ``piece_size`` below 1.
+        InputError: keys that are not one axis of keys, leaves of ``hparams`` that are no numbers,
+            differ in length or have no leading axis, no member or no key, a run that gives no
+            array, a ``piece_size`` below 1.
 
     >>> keys = jax.random.split(jax.random.key(0), 2)
     >>> sweep(lambda key, rate: {"twice": 2 * rate}, keys, jnp.array([0.5, 1.0]))
@@ -221,7 +222,12 @@ def _plan(run: RunFn, keys: Array, hparams, mesh: Mesh | None, in_turn: bool | N
         raise InputError(
             "a sweep needs an axis of keys, one for each seed: jax.random.split(key, 5)"
         )
-    hparams = jax.tree.map(jnp.asarray, hparams)
+    try:
+        hparams = jax.tree.map(jnp.asarray, hparams)
+    except TypeError as error:
+        raise InputError(
+            f"hyper-parameters are numbers, arrays with an axis of members: {error}"
+        ) from error
     shapes = {leaf.shape[:1] for leaf in jax.tree.leaves(hparams)} or {(1,)}
     if len(shapes) > 1 or not all(shapes) or (0,) in shapes:
         lengths = ", ".join(str(shape[0]) if shape else "none" for shape in sorted(shapes))
@@ -269,6 +275,8 @@ def _shapes(plan: _Plan) -> PyTree:
 
 def _empty_results(plan: _Plan) -> PyTree:
     """Room for every run's result ``(runs, ...)``; keys as their integers."""
+    if not jax.tree.leaves(_shapes(plan)):
+        raise InputError("a run must give an array or more: return what it measured")
     bits = jax.eval_shape(lambda tree: jax.tree.map(key_bits, tree), _shapes(plan))
     return jax.tree.map(lambda leaf: np.zeros((plan.runs, *leaf.shape), leaf.dtype), bits)
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 from scipy import stats
 
-from jaxdl import plots
+from jaxdl import diagnostics, plots
 from jaxdl.optim.classic import CLASSIC, FAMILIES
 from jaxdl.plots.predictions import short_percent
 
@@ -376,3 +376,16 @@ def test_instruments_draw_what_was_measured_and_nothing_else(random):
     history |= {"gradient_variance": nothing, "squared_gradient": nothing}
     assert [*panels(plots.instruments(history))] == ["loss"]
     assert plots.instruments({}).axes == []
+
+
+def test_instruments_of_a_gradient_lost_in_its_noise():
+    """No noise scale at any step."""
+    history = {"gradient_variance": np.ones(5), "squared_gradient": -np.ones(5)}
+    assert [*panels(plots.instruments(history))] == ["gradient noise scale"]
+
+
+def test_quantiles_are_drawn_all_or_none():
+    history = {f"example_norm_{name}": np.ones(5) for name in diagnostics.FIVE_NUMBERS}
+    assert [*panels(plots.instruments(history))] == ["gradient norm of each example"]
+    history |= {"example_norm_max": np.full(5, np.nan), "gradient_norm": np.ones(5)}
+    assert plots.instruments(history).axes == []

@@ -89,12 +89,15 @@ def test_overflow_probability():
 
 
 def test_capacity():
-    """The least with which delta keeps its share for overflows, then the next multiple."""
+    """The least with which delta keeps its share for overflows, then the next multiple.
+
+    That of the neighbouring data set too, which has 4,001 examples.
+    """
     numbers = {"steps": 100, "epsilon": 2.0, "delta": DELTA}
     capacity = privacy.batch_capacity(4000, RATE, **numbers)
     enough = 1e-3 * DELTA / (1 + math.exp(2)) / 100
     sizes = np.array([capacity - 1, capacity])
-    more, less = privacy.overflow_probability(sizes, 4000, RATE)
+    more, less = privacy.overflow_probability(sizes, 4001, RATE)
     assert less <= enough < more
     assert privacy.accounted_delta(DELTA) + (1 + math.exp(2)) * 100 * less <= DELTA
     multiple = privacy.batch_capacity(4000, RATE, **numbers, multiple=64)

@@ -167,12 +167,18 @@ def test_without_hyper_parameters_there_is_one_member():
         (KEYS, {**DRAWN, "shift": 1.0}, {}, "lengths none, 5"),
         (KEYS, {**DRAWN, "shift": np.zeros(3)}, {}, "lengths 3, 5"),
         (KEYS, {"scale": np.zeros(0), "shift": np.zeros(0)}, {}, "lengths 0"),
+        (KEYS, {"rule": "adam"}, {}, "are numbers"),
         (KEYS, DRAWN, {"piece_size": 0}, "piece of 0 runs"),
     ],
 )
 def test_what_cannot_be_swept_is_refused(keys, hparams, options, message):
     with pytest.raises(InputError, match=message):
         sweep(draw, keys, hparams, **options)
+
+
+def test_a_run_that_gives_nothing_is_refused():
+    with pytest.raises(InputError, match="return what it measured"):
+        sweep(lambda key, _: None, KEYS, DRAWN)
 
 
 # --- members that stop ---------------------------------------------------------------------------
@@ -393,6 +399,7 @@ def is_uniform(values):
         (lambda: LogUniform(-1, 1), "above 0"),
         (lambda: Choice(()), "one finite number"),
         (lambda: Choice((1, float("nan"))), "one finite number"),
+        (lambda: grid({"rule": "adam"}), "members are numbers"),
         (lambda: linspace(0, 1, 1), "give 2 or more"),
         (lambda: logspace(0, 1, 3), "above 0"),
         (lambda: sample({"a": 1.0}, jax.random.key(0), 0), "give 1 or more"),

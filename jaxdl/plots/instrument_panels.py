@@ -71,12 +71,15 @@ def _explanation(seeds: int, steps: int, unit: str) -> str:
 
 
 class _Panel(NamedTuple):
-    """One instrument: a title, the metrics it shows (a prefix of names ends in _), its painter."""
+    """One instrument: a title, the metrics it shows (a prefix of names ends in _), its painter.
+
+    Without all of the first ``needed`` metrics it is left out, as it is without any.
+    """
 
     title: str
     metrics: tuple[str, ...]
     draw: Callable[[Axes, dict[str, Runs]], None]
-    needed: int = 1
+    needed: int = 0
 
     def chosen(self, runs: Mapping[str, Runs]) -> list[str]:
         """The metrics that are there to be drawn; none if the panel is to be left out."""
@@ -87,7 +90,7 @@ class _Panel(NamedTuple):
             if name == metric or (metric.endswith("_") and name.startswith(metric))
         ]
         seen = [name for name in names if np.isfinite(runs[name]).any()]
-        return seen if len(seen) >= self.needed else []
+        return seen if {*self.metrics[: self.needed]} <= {*seen} else []
 
 
 _LABELS = {
@@ -250,6 +253,8 @@ def _set_range(
 ) -> None:
     """Shows ``heights`` and all but the outermost hundredths of the values."""
     ends = [np.nanpercentile(of, (1, 99)) for of in values if np.isfinite(of).any()]
+    if not (len(ends) or len(heights)):
+        return
     low, high = np.min([*np.ravel(ends), *heights]), np.max([*np.ravel(ends), *heights])
     if log and low > 0:
         make_logarithmic(axes.yaxis, (1,) if high > 1000 * low else (1, 2, 5))
