@@ -42,7 +42,7 @@ from tyro.constructors import (
 
 from jaxdl.errors import InputError, near_names
 from jaxdl.parallel import make_mesh
-from jaxdl.runs import CONFIG, RunOptions
+from jaxdl.runs import CONFIG, EXPERIMENT, RunOptions
 from jaxdl.signals import Interrupted, raise_on_sigterm
 
 Config = TypeVar("Config")
@@ -142,6 +142,8 @@ def load_config(config_type: type[Config], path: Path, source: str = "run") -> C
         raise InputError(f"{named}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{named} is not JSON: {error}") from error
+    if isinstance(values, dict):
+        values.pop(EXPERIMENT, None)
     try:
         arguments = [*_as_arguments(config_type, values)]
         return _parse_flags(config_type, arguments, config=(tyro.conf.FlagConversionOff,))
@@ -152,20 +154,31 @@ def load_config(config_type: type[Config], path: Path, source: str = "run") -> C
 # --- devices -------------------------------------------------------------------------------------
 
 
-def use_devices(count: int) -> Mesh:
+def use_devices(count: int | None = None) -> Mesh:
     """A mesh of ``count`` devices: accelerators where there are any, else CPU cores.
 
     A CPU is made into ``count`` devices, so call it before any computation; once JAX has begun,
     those that are there must do.
 
+    Args:
+        count: how many; by default all accelerators, or as many as this process has CPU cores.
+
     Raises:
         InputError: ``count`` is less than 1 or more than there can be.
     """
-    if 1 < count <= _MOST_CPU_DEVICES:
+    cores = _own_cores() if count is None else count
+    if 1 < cores <= _MOST_CPU_DEVICES:
         # JAX refuses the setting once it has begun; `make_mesh` then counts what is there.
         with contextlib.suppress(RuntimeError):
-            jax.config.update("jax_num_cpu_devices", count)
+            jax.config.update("jax_num_cpu_devices", cores)
     return make_mesh(count)
+
+
+def _own_cores() -> int:
+    """The CPU cores that this process may use, as far as the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(len(os.sched_getaffinity(0)), _MOST_CPU_DEVICES)
+    return min(os.cpu_count() or 1, _MOST_CPU_DEVICES)
 
 
 # --- flags ---------------------------------------------------------------------------------------

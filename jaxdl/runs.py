@@ -3,7 +3,7 @@
 ::
 
     runs/mnist_cnn/2025-01-31_18-00-00/
-        config.json    the resolved config; give it back with --config
+        config.json    the experiment's name and resolved config; give it back with --config
         metrics.csv    a row for each epoch
         summary.json   the results, and the versions, device, commit and command they come from
         events/        the rows of metrics.csv for TensorBoard
@@ -35,6 +35,7 @@ import numpy as np
 from jaxdl.errors import InputError
 
 CONFIG = "config.json"
+EXPERIMENT = "experiment"  # the name, among the settings of config.json
 METRICS = "metrics.csv"
 SUMMARY = "summary.json"
 FIGURES = "figures"
@@ -72,6 +73,14 @@ class ExperimentOptions(RunOptions):
     """A version of a few seconds: other flags then have the defaults of that version."""
     diagnostics: bool = False
     """Watch gradients and steps too, write what they show and draw pages of instruments."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepOptions:
+    """Those of an experiment that trains many runs (`jaxdl.sweep.sweep_in_run`)."""
+
+    devices: int | None = None
+    """Lay the runs over so many devices; by default all accelerators, or all cores of a CPU."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,12 +190,15 @@ class Run:
 
         ``seconds_total`` is the time since the run directory was opened, in this sitting.
 
+        The config is written again, since a run that went on may differ in what it is not held to.
+
         Every experiment that can names ``test_accuracy``, ``test_loss``, ``epochs``,
         ``params_sha256`` (`jaxdl.digest.tree_sha256`), ``seconds_compiling`` and
         ``seconds_running``. Arrays become lists.
         """
         seconds = {"seconds_total": time.perf_counter() - self._opened}
         summary = _plain({**results, **seconds, **provenance()}, non_finite=lambda value: None)
+        _write_json(self.directory / CONFIG, self._config)
         _write_json(self.directory / SUMMARY, summary)
         self._disposable = False
 
@@ -195,8 +207,7 @@ class Run:
         from tensorboardX import SummaryWriter
 
         self._disposable = False
-        # Again, since a resumed run may differ in what its checkpoint does not hold it to.
-        _write_json(self.directory / CONFIG, self._config)
+        _write_json(self.directory / CONFIG, self._config)  # again, as with the summary
         self._events = SummaryWriter(
             str(self.directory / "events"),
             purge_step=epoch,
@@ -225,12 +236,12 @@ def open_run(name: str, config: RunOptions) -> Run:
     `ResumableOptions`, goes on with what a kill left at any moment.
 
     Args:
-        name: of the experiment, for the default directory.
+        name: of the experiment, for the default directory; a run of another is not gone on with.
         config: the experiment's whole config.
 
     Raises:
-        InputError: the directory holds a run or other files, ``--resume`` lacks ``--out``, or
-            the directory cannot be written.
+        InputError: the directory holds a run (to be gone on with: one of another experiment) or
+            other files, ``--resume`` lacks ``--out``, or the directory cannot be written.
     """
     is_resumable = isinstance(config, ResumableOptions)
     resume = is_resumable and config.resume
@@ -246,7 +257,9 @@ def open_run(name: str, config: RunOptions) -> Run:
             raise InputError(f"{directory} holds a run; {way_on}another --out begins anew")
         if not is_run and not is_new:
             raise InputError(f"{directory} holds files that are no run; choose another --out")
-        run = Run(directory, resolved_config(config), is_new=is_new)
+        if is_run and (other := _experiment_of(directory, name)) != name:
+            raise InputError(f"{directory} holds a run of {other}; choose another --out")
+        run = Run(directory, {EXPERIMENT: name, **resolved_config(config)}, is_new=is_new)
         if is_new:
             _write_json(directory / CONFIG, run._config)
         else:
@@ -259,6 +272,14 @@ def open_run(name: str, config: RunOptions) -> Run:
             "choose another --out"
         ) from error
     return run
+
+
+def _experiment_of(directory: Path, default: str) -> str:
+    """Whose run a directory holds, as far as its config tells."""
+    try:
+        return json.loads((directory / CONFIG).read_text()).get(EXPERIMENT, default)
+    except (ValueError, AttributeError):  # written by hand, and not used
+        return default
 
 
 def resolved_config(config: Any, *, without: Collection[str] = ()) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from command_line import start
 from PIL import Image
 
 from experiments import dp_sgd as experiment
+from experiments.dp_sgd import budgets, canaries, claims, training
 from jaxdl import gradients, models, privacy
 from jaxdl.errors import InputError
 from jaxdl.types import Examples
@@ -22,7 +23,7 @@ from jaxdl.types import Examples
 def quick(tmp_path_factory):
     """The folder of a quick run from the command line."""
     out = tmp_path_factory.mktemp("dp_sgd") / "run"
-    start(experiment, "--quick --quiet --diagnostics", out)
+    start(experiment, "--quick --quiet --diagnostics --devices 2", out)
     return out
 
 
@@ -65,23 +66,23 @@ def test_figures(quick):
 
 # --- what is claimed -----------------------------------------------------------------------------
 
-BUDGET = experiment.Budget(2.91, 1.5, 30)
+BUDGET = budgets.Budget(2.91, 1.5, 30)
 
 
 def trained(rdp, pld, steps=30):
-    return experiment.Trained(BUDGET, {}, {}, np.array([steps]), np.array([rdp]), np.array([pld]))
+    return training.Trained(BUDGET, {}, {}, np.array([steps]), np.array([rdp]), np.array([pld]))
 
 
 def test_the_budget_claim_can_fail():
     """A run that overspends; one that never had to stop; one that stopped too early."""
-    config = experiment.QUICK
-    delta = privacy.accounted_delta(config.delta)
+    terms = experiment.terms_of(experiment.QUICK)
+    delta = privacy.accounted_delta(experiment.QUICK.delta)
     stopping = privacy.affordable_steps(2.91, delta, 0.1, 1.5, 10**4)
     assert stopping > 30
-    hasty = experiment.limit(config, 2.91, 1.0)
+    hasty = budgets.limit(terms, 2.91, 1.0)
     good = trained(2.9, 2.5)
     stopped = good._replace(budget=hasty, steps=np.array([hasty.steps]))
-    claim = partial(experiment.claim_budget, config)
+    claim = partial(claims.budget_claim, terms)
     assert claim([good], stopped).holds
     assert not claim([trained(2.92, 2.5)], stopped).holds
     assert not claim([good], stopped._replace(steps=np.array([30]))).holds
@@ -89,51 +90,53 @@ def test_the_budget_claim_can_fail():
 
 
 def test_the_accountants_claim_can_fail():
-    assert experiment.claim_accountants([trained(2.9, 2.5)]).holds
-    assert not experiment.claim_accountants([trained(2.9, 2.5), trained(2.9, 3.0)]).holds
+    assert claims.accountants_claim([trained(2.9, 2.5)]).holds
+    assert not claims.accountants_claim([trained(2.9, 2.5), trained(2.9, 3.0)]).holds
     # A hasty run that can afford no step.
-    claim = experiment.claim_accountants([trained(2.9, 2.5), trained(0.0, 0.0, steps=0)])
+    claim = claims.accountants_claim([trained(2.9, 2.5), trained(0.0, 0.0, steps=0)])
     assert claim.holds
     assert claim.numbers == "RDP over PLD from 1.160 to 1.160 at the ends of epochs"
 
 
 def test_the_sensitivity_claim_can_fail(monkeypatch):
-    """Gradients that are clipped layer by layer, each to the norm."""
-    examples = random_examples(experiment.COMPANY)
+    """A shift that is no number; gradients that are clipped layer by layer, each to the norm."""
+    examples = random_examples(canaries.COMPANY)
     params = jax.tree.map(lambda leaf: leaf[None], small_params())
-    found = experiment.measure_canaries(experiment.QUICK, examples, params)
-    assert experiment.claim_sensitivity(found).holds
+    found = canaries.measure(examples, params, max_norm=experiment.QUICK.max_norm)
+    assert claims.sensitivity_claim(found).holds
     assert found["NaN pixels"].clipped == 0
     assert found["mislabelled"].unclipped > 10
-    monkeypatch.setattr(experiment, "clipped_gradient", gradients.layer_clipped_gradient)
-    found = experiment.measure_canaries(experiment.QUICK, examples, params)
-    assert not experiment.claim_sensitivity(found).holds
+    broken = found["NaN pixels"]._replace(clipped=float("nan"))
+    assert not claims.sensitivity_claim({**found, "NaN pixels": broken}).holds
+    monkeypatch.setattr(canaries, "clipped_gradient", gradients.layer_clipped_gradient)
+    found = canaries.measure(examples, params, max_norm=experiment.QUICK.max_norm)
+    assert not claims.sensitivity_claim(found).holds
     assert found["mislabelled"].clipped == pytest.approx(2, rel=1e-3)  # of four layers
 
 
 def test_accuracy_is_claimed_of_the_recipe_only():
     row = {"epsilon": 1.16, "test_accuracy": 0.97, "test_accuracy_interval": 0.001}
     config = experiment.RECIPES["full"]
-    (claim,) = [c for c in experiment.claim_accuracy(config, [row]) if "Opacus" in c.statement]
+    (claim,) = [c for c in experiment.accuracy_claims(config, [row]) if "Opacus" in c.statement]
     assert claim.holds
     row["test_accuracy_interval"] = 0.03
-    assert not all(c.holds for c in experiment.claim_accuracy(config, [row]))
+    assert not all(c.holds for c in experiment.accuracy_claims(config, [row]))
     other = dataclasses.replace(config, max_norm=3.0)
     alone = dataclasses.replace(config, seeds=1)
-    assert experiment.claim_accuracy(alone, [row | {"test_accuracy_interval": np.nan}]) == []
-    assert experiment.claim_accuracy(other, [row]) == []
-    assert experiment.claim_accuracy(experiment.QUICK, [row]) == []
+    assert experiment.accuracy_claims(alone, [row | {"test_accuracy_interval": np.nan}]) == []
+    assert experiment.accuracy_claims(other, [row]) == []
+    assert experiment.accuracy_claims(experiment.QUICK, [row]) == []
 
 
 @pytest.mark.parametrize(("seeds", "least"), [(5, 0.84 - 0.0321), (1, 0.84 - 0.0556)])
 def test_the_claim_of_what_was_reached_can_fail(seeds, least, monkeypatch):
     """0.0127 * 4 is 0.0508, times the roots of 1/5 + 1/5 and of 1/5 + 1."""
-    monkeypatch.setattr(experiment, "REACHED", {"mnist_5k": {1.16: (0.84, 0.0127)}})
+    monkeypatch.setattr(claims, "REACHED", {"mnist_5k": {1.16: (0.84, 0.0127)}})
     config = dataclasses.replace(experiment.Config(), seeds=seeds)
 
     def holds(accuracy):
         row = {"epsilon": 1.16, "test_accuracy": accuracy, "test_accuracy_interval": np.nan}
-        (claim,) = experiment.claim_accuracy(config, [row])
+        (claim,) = experiment.accuracy_claims(config, [row])
         return claim.holds
 
     assert holds(least + 1e-4)

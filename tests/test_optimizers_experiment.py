@@ -12,7 +12,8 @@ import toy
 from command_line import assert_refused, start
 
 from experiments import optimizers as experiment
-from jaxdl import data, optim
+from experiments.optimizers import claims, figures, networks, ranking, runs, tuning
+from jaxdl import cli, data, optim
 from jaxdl.optim.classic import CLASSIC, FAMILIES
 
 
@@ -20,7 +21,7 @@ from jaxdl.optim.classic import CLASSIC, FAMILIES
 def quick(tmp_path_factory):
     """The folder of a quick run from the command line."""
     out = tmp_path_factory.mktemp("optimizers") / "run"
-    start(experiment, "--quick --diagnostics", out)
+    start(experiment, "--quick --diagnostics --devices 2", out)
     return out
 
 
@@ -35,7 +36,8 @@ def summary_of(folder):
 def test_every_claim_holds(quick):
     summary = summary_of(quick)
     assert [claim["holds"] for claim in summary["claims"]] == [True, True]
-    rows = summary["mlp"]
+    assert summary["mlp"]["target"] == 0.92
+    rows = summary["mlp"]["optimizers"]
     assert set(rows) == set(experiment.QUICK.optimizers)
     assert [row["rank"] for row in rows.values()] == [1, 2]
     means = [np.mean(row["test_accuracy_of_seeds"]) for row in rows.values()]
@@ -72,14 +74,19 @@ def test_a_finished_run_is_read_and_not_run_again(quick, capsys):
     before = summary_of(quick)
     start(experiment, f"--config {quick / 'config.json'} --resume", quick)
     assert summary_of(quick)["mlp"] == before["mlp"]
-    assert "run " not in capsys.readouterr().err  # no progress, for there is nothing to do
+    shown = capsys.readouterr()
+    assert "mlp, momentum: tuning\n" in shown.err
+    assert ": tuning" not in shown.out
+    assert "run " not in shown.err  # no progress, for there is nothing to do
 
 
 BAD = [
     ("--networks mlpp", "--networks mlpp", "choose from mlp, cnn"),
     ("--optimizers Adma", "--optimizers Adma", "choose from GD, momentum"),
-    ("--networks", "error: --networks: choose", "mlp, cnn"),
-    ("--optimizers", "error: --optimizers: choose", "GD, momentum"),
+    ("--networks", "error: --networks: nothing given; choose", "mlp, cnn"),
+    ("--optimizers", "error: --optimizers: nothing given; choose", "GD, momentum"),
+    ("--networks mlp mlp", "--networks mlp mlp", "give each one once"),
+    ("--optimizers GD Adam GD", "--optimizers GD Adam GD", "give each one once"),
     ("--rates 2", "--rates 2", "3 or more"),
     ("--seeds 1", "--seeds 1", "2 or more"),
     ("--seed 99999999999", "99999999999", "2147483646"),
@@ -94,42 +101,106 @@ def test_bad_input(flags, named, way_out, capsys, tmp_path):
     assert_refused(experiment, flags, tmp_path / "run", capsys, named, way_out)
 
 
+# --- its targets ---------------------------------------------------------------------------------
+
+
+TARGETS = {
+    "mlp": {"mnist_5k": 0.92, "mnist": 0.97, "fashion_mnist": 0.87},
+    "cnn": {"mnist_5k": 0.95, "mnist": 0.97, "fashion_mnist": 0.88},
+}
+
+
+def test_every_network_has_a_target_for_every_data_set():
+    assert {name: of.targets for name, of in networks.NETWORKS.items()} == TARGETS
+    for name, targets in TARGETS.items():
+        for dataset, target in targets.items():
+            config = experiment.Config(dataset=dataset)
+            assert experiment.target_accuracy(name, config) == target
+            config = experiment.Config(dataset=dataset, target=0.5)
+            assert experiment.target_accuracy(name, config) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("", {"mlp": (0.92, 3), "cnn": (0.95, 4)}),
+        ("--target 0.9", {"mlp": (0.9, 2), "cnn": (0.9, 2)}),
+    ],
+    ids=["its own", "given"],
+)
+def test_the_summary_has_the_target_of_each_network(flags, expected, monkeypatch, tmp_path, capsys):
+    """Nothing is trained: every run is a little above 91%, 94%, and 96% after 2, 3, 4 epochs."""
+
+    def done(trainer, network, optimizer, *_, **__):
+        rise = np.tile([0.5, 0.91, 0.94, 0.96], (5, 1))
+        return tuned(optimizer, 0.96)._replace(accuracy=rise + 0.001 * np.arange(5)[:, None])
+
+    monkeypatch.setattr(experiment, "tune_and_train", done)
+    start(experiment, f"--optimizers GD momentum --devices 2 {flags}", tmp_path / "run")
+    summary, told = summary_of(tmp_path / "run"), capsys.readouterr().out
+    assert "target" not in summary
+    for network, (target, epochs) in expected.items():
+        assert summary[network]["target"] == target
+        rows = summary[network]["optimizers"]
+        assert [row["epochs_to_target"] for row in rows.values()] == [epochs] * 2
+        assert f"{target:.0%} after {epochs:.1f} epochs (all seeds)" in told
+
+
 # --- its pieces ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_progress_goes_to_stderr_and_a_run_that_diverged_counts_as_wrong(
+    quiet, monkeypatch, capsys
+):
+    seen = runs.Curves(
+        jnp.full((1, 2, 3), 0.9), jnp.full((1, 2, 3), 0.3), jnp.array([[False, True]]), {}
+    )
+    monkeypatch.setattr(runs, "sweep_in_run", lambda *_, **__: seen)
+    plan = {"config": {}, "epochs": 3, "batch_size": 32, "resume": False, "quiet": quiet}
+    trainer = runs.Trainer(None, mesh=cli.use_devices(2), **plan)
+    keys = jax.random.split(jax.random.key(0), 2)
+    split = (EXAMPLES, EXAMPLES)
+    accuracy, loss, _ = trainer.train("mlp", "GD", "tuning", *split, keys, np.array([0.1]))
+    np.testing.assert_allclose(accuracy, [[[0.9] * 3, [0] * 3]], rtol=1e-6)
+    np.testing.assert_allclose(loss, [[[0.3] * 3, [np.inf] * 3]], rtol=1e-6)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == ("" if quiet else "mlp, GD: tuning\n")
 
 
 def test_rates_are_drawn_at_the_same_places_of_every_range():
     key = jax.random.key(3)
-    rates = experiment.draw_rates(key, 0.1, 8)
+    rates = tuning.draw_rates(key, 0.1, 8)
     places = np.log10(rates / 0.1)
     assert np.abs(places).max() <= 2
     assert np.floor((places + 2) * 2).tolist() == list(range(8))  # one in each half decade
-    np.testing.assert_allclose(experiment.draw_rates(key, 1e-4, 8), rates / 1000, rtol=1e-4)
-    assert not np.allclose(experiment.draw_rates(jax.random.key(4), 0.1, 8), rates)
+    np.testing.assert_allclose(tuning.draw_rates(key, 1e-4, 8), rates / 1000, rtol=1e-4)
+    assert not np.allclose(tuning.draw_rates(jax.random.key(4), 0.1, 8), rates)
 
 
 def test_the_best_rate_has_the_highest_accuracy_then_the_lowest_loss():
     accuracy = np.array([0.1, 0.9, 0.9, 0.0])
-    assert experiment.best_place(accuracy, np.array([0.1, 0.4, 0.3, np.inf])) == 2
-    assert experiment.best_place(accuracy, np.array([0.1, 0.3, 0.4, np.inf])) == 1
+    assert tuning.best_place(accuracy, np.array([0.1, 0.4, 0.3, np.inf])) == 2
+    assert tuning.best_place(accuracy, np.array([0.1, 0.3, 0.4, np.inf])) == 1
 
 
 def test_epochs_to_a_target():
     accuracy = np.array([[0.5, 0.9, 0.8], [0.9, 0.9, 0.9], [0.1, 0.2, 0.3]])
-    np.testing.assert_array_equal(experiment.epochs_to(0.85, accuracy), [2, 1, np.nan])
+    np.testing.assert_array_equal(ranking.epochs_to(0.85, accuracy), [2, 1, np.nan])
 
 
 def test_the_target_is_told_of_the_seeds_that_got_there(capsys):
     """Ends about 97%: after two epochs of one seed and after three of another; the rest never."""
     there = np.array([[0.5, 0.92, 0.9, 0.9], [0.5, 0.9, 0.93, 0.9], *[[0.5, 0.6, 0.7, 0.8]] * 3])
-    examples = toy.examples(100)
-    dataset = data.Dataset("toy", examples, examples, ("a", "b", "c"), "", "", "")
     done = tuned("GD", 0.97)._replace(accuracy=there)
     never = done._replace(accuracy=there - 0.2)
-    outcomes = experiment.rank({"GD": done, "Adam": never}, CONFIG)
-    experiment.report("mlp", outcomes, CONFIG)
+    outcomes = ranking.rank({"GD": done, "Adam": never}, TARGET)
+    ranking.report("mlp", DATASET, outcomes, TARGET)
     told = capsys.readouterr().out
     names = ("reached_target", "epochs_to_target", "examples_to_target")
-    row, none = (experiment.table_row(outcomes[name], dataset) for name in ("GD", "Adam"))
+    row, none = (ranking.table_row(outcomes[name], DATASET) for name in ("GD", "Adam"))
+    assert told.startswith("mlp on toy: 4 epochs, 5 seeds\n")
     assert [row[name] for name in names] == [2, 2.5, 250]
     assert "91% after 2.5 epochs (2 of 5 seeds)" in told
     assert none["reached_target"] == 0
@@ -148,7 +219,7 @@ def test_the_target_is_told_of_the_seeds_that_got_there(capsys):
 )
 def test_width_within_a_margin(accuracy, expected):
     rates = np.array([0.01, 0.1, 1.0])
-    width = experiment.width_within(0.1, rates, np.array(accuracy))
+    width = ranking.width_within(0.1, rates, np.array(accuracy))
     assert width == pytest.approx(expected, abs=5e-4)
 
 
@@ -157,12 +228,14 @@ def tuned(name, final, *, seed=0, epochs_down=(0.3, 0.1, 0.05), best=4):
     rng = np.random.default_rng(seed)
     final = final + 0.002 * rng.normal(size=5)
     accuracy = np.stack([*(final - less for less in epochs_down), final], axis=1)
-    rates = experiment.draw_rates(jax.random.key(0), CLASSIC[name].learning_rate, 10)
+    rates = tuning.draw_rates(jax.random.key(0), CLASSIC[name].learning_rate, 10)
     validation = 0.95 - 0.003 * (np.arange(10) - best) ** 2
-    return experiment.Tuned(rates, validation, best, accuracy)
+    return tuning.Tuned(rates, validation, best, accuracy)
 
 
-CONFIG = experiment.Config(epochs=4, seeds=5, target=0.91)
+TARGET = 0.91
+EXAMPLES = toy.examples(100)
+DATASET = data.Dataset("toy", EXAMPLES, EXAMPLES, ("a", "b", "c"), "", "", "")
 
 
 def outcomes_of(finals, **options):
@@ -170,11 +243,11 @@ def outcomes_of(finals, **options):
         name: tuned(name, final, seed=place, **options)
         for place, (name, final) in enumerate(finals.items())
     }
-    return experiment.rank(done, CONFIG)
+    return ranking.rank(done, TARGET)
 
 
 def claims_of(outcomes):
-    return [claim.holds for claim in experiment.network_claims("mlp", outcomes, CONFIG)]
+    return [claim.holds for claim in claims.network_claims("mlp", outcomes, quick=False)]
 
 
 def test_ranks_and_pairs_that_cannot_be_told_apart():
@@ -208,10 +281,16 @@ def test_claims_fail_on_wrong_numbers():
     assert claims_of({**outcomes, "GD": elsewhere}) == [True] * 4
 
 
+def test_the_claim_of_likeness_says_that_it_compares_means():
+    claim = claims.alike_claim("mlp", outcomes_of({"momentum": 0.97, "Adam": 0.95}))
+    assert "by their means over seeds" in claim.statement
+    assert "point estimates from 95." in claim.numbers
+
+
 def test_figures_of_all_eleven():
     outcomes = outcomes_of({name: 0.97 - 0.003 * place for place, name in enumerate(CLASSIC)})
-    figures = experiment.draw("mlp", outcomes, CONFIG)
-    assert {name: len(figure.axes) for name, figure in figures.items()} == {
+    drawn = figures.draw("mlp", DATASET, outcomes, TARGET)
+    assert {name: len(figure.axes) for name, figure in drawn.items()} == {
         "mlp_rates": 12,
         "mlp_ranking": 2,
         "mlp_curves": 4,
@@ -220,8 +299,8 @@ def test_figures_of_all_eleven():
 
 def test_figures_of_one():
     """Without a warning, which the tests make an error."""
-    figures = experiment.draw("mlp", outcomes_of({"GD": 0.97}), CONFIG)
-    assert [axes.axison for axes in figures["mlp_ranking"].axes] == [True, False]
+    drawn = figures.draw("mlp", DATASET, outcomes_of({"GD": 0.97}), TARGET)
+    assert [axes.axison for axes in drawn["mlp_ranking"].axes] == [True, False]
 
 
 # --- the table -----------------------------------------------------------------------------------
@@ -253,4 +332,4 @@ def test_first_step_is_that_of_the_formula(name):
 
 def test_every_optimizer_is_in_one_family():
     assert sorted(itertools.chain(*FAMILIES.values())) == sorted(CLASSIC)
-    assert set(experiment.ALIKE) <= set(CLASSIC)
+    assert set(claims.ALIKE) <= set(CLASSIC)

@@ -74,7 +74,7 @@ def test_the_default_directory_is_new_even_within_a_second(tmp_path, monkeypatch
 
 def test_a_new_run_has_its_config_and_folders(tmp_path):
     run = open_run("x", Config(out=tmp_path / "deep" / "run", quiet=True))
-    assert strict_json(run.directory / "config.json") == RESOLVED
+    assert strict_json(run.directory / "config.json") == {"experiment": "x", **RESOLVED}
     assert run.figures.is_dir()
     assert run.checkpoints.is_dir()
 
@@ -87,7 +87,23 @@ def test_a_run_is_never_overwritten_unawares(tmp_path):
     with pytest.raises(InputError, match="holds a run; --resume goes on with it, another --out"):
         open_run("x", Config(out=out))
     assert (out / "metrics.csv").read_text() == before
-    assert strict_json(out / "config.json") == RESOLVED
+    assert strict_json(out / "config.json") == {"experiment": "x", **RESOLVED}
+
+
+def test_a_run_of_another_experiment_is_not_gone_on_with(tmp_path):
+    with open_run("first", Config(out=tmp_path)) as run:
+        run.write_summary({"of": "first"})
+    with pytest.raises(InputError, match=f"{tmp_path} holds a run of first; choose another --out"):
+        open_run("second", Config(out=tmp_path, resume=True))
+    assert json.loads((tmp_path / "summary.json").read_text())["of"] == "first"
+
+
+def test_the_config_is_that_of_the_last_sitting(tmp_path):
+    with open_run("x", Config(out=tmp_path)):
+        pass
+    with open_run("x", Config(sizes=(7,), out=tmp_path, resume=True)) as run:
+        run.write_summary({})
+    assert json.loads((tmp_path / "config.json").read_text())["sizes"] == [7]
 
 
 def test_a_run_that_cannot_go_on_is_not_said_to(tmp_path):
@@ -112,7 +128,7 @@ def test_a_folder_of_other_files_is_left_alone(resume, tmp_path):
 def test_an_empty_folder_is_used_also_to_resume_what_never_began(tmp_path):
     (tmp_path / ".config.json.new").touch()  # left by a kill
     run = open_run("x", Config(out=tmp_path, resume=True))
-    assert strict_json(run.directory / "config.json") == RESOLVED
+    assert strict_json(run.directory / "config.json") == {"experiment": "x", **RESOLVED}
 
 
 class Killed(BaseException):
@@ -144,7 +160,7 @@ def test_a_run_killed_at_any_moment_of_its_making_can_be_gone_on_with(tmp_path, 
     kills = 0
     while is_killed_at_call(kills, tmp_path / str(kills)):
         run = open_run("x", Config(out=tmp_path / str(kills), resume=True))
-        assert strict_json(run.directory / "config.json") == RESOLVED
+        assert strict_json(run.directory / "config.json") == {"experiment": "x", **RESOLVED}
         assert run.figures.is_dir()
         assert run.checkpoints.is_dir()
         kills += 1
@@ -367,8 +383,8 @@ def test_everything_else_is_kept(tmp_path):
     fail(Config(out=tmp_path / "saved"), InputError("in the first epoch"), saved=True)
     assert (tmp_path / "saved" / "checkpoints" / "1").is_dir()
     assert (tmp_path / "saved" / "config.json").exists()
-    assert strict_json(tmp_path / "bug" / "config.json") == RESOLVED
-    assert strict_json(tmp_path / "later" / "config.json") == RESOLVED
+    assert strict_json(tmp_path / "bug" / "config.json") == {"experiment": "x", **RESOLVED}
+    assert strict_json(tmp_path / "later" / "config.json") == {"experiment": "x", **RESOLVED}
     assert len(rows(tmp_path / "later")) == 1
 
 
@@ -376,10 +392,10 @@ def test_a_resume_that_is_refused_leaves_the_config_as_it_was(tmp_path):
     record(tmp_path, [1], resume=False)
     other = Config(out=tmp_path, resume=True, sizes=(7,))
     fail(other, InputError("of another config"))
-    assert strict_json(tmp_path / "config.json") == RESOLVED
+    assert strict_json(tmp_path / "config.json") == {"experiment": "x", **RESOLVED}
     with open_run("x", other) as run:
         run.record(2, {"loss": 1.0, "steps": 2, "rate": 0.1})
-    assert strict_json(tmp_path / "config.json") == RESOLVED | {"sizes": [7]}
+    assert strict_json(tmp_path / "config.json") == {"experiment": "x", **RESOLVED} | {"sizes": [7]}
 
 
 # --- several runs --------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ Claim: the ratio one program / single runs is at most 0.60.
 """
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -52,8 +51,8 @@ class Config:
     """In each run."""
     blocks: int = 7
     """Times that each way runs them all."""
-    devices: int = os.cpu_count() or 1
-    """Lay the runs of the one program over so many; on a CPU, cores become devices."""
+    devices: int | None = None
+    """Lay the runs of the one program over so many; by default all accelerators, or CPU cores."""
     in_turn: bool | None = None
     """Whether a device takes its runs in turn or side by side; by default, as `sweep` does."""
     output: Literal["text", "json"] = "text"
