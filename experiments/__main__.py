@@ -5,8 +5,8 @@
 
 An experiment is a module or a package of this folder that defines ``QUICK``, the config of its
 quick form. Each runs in a process of its own; its run directory is DIR/NAME and what it printed is
-DIR/NAME.txt, where DIR is runs/all/TIME by default. The exit code is 1 where a claim does not hold
-or a process fails, 2 for what cannot be understood.
+DIR/NAME.txt, where DIR is runs/all/TIME by default. Without --quick that takes hours. The exit code
+is 1 where a claim does not hold or a process fails, 2 for what cannot be understood.
 """
 
 import argparse
@@ -49,7 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("what", nargs="?", choices=["all"], help="run all; by default, list them")
     parser.add_argument("--quick", action="store_true", help="the versions of a few seconds")
     parser.add_argument("--out", type=Path, help="folder for the runs; by default runs/all/TIME")
-    asked = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in modules(HERE):
+        parser.error(f"run it as python -m experiments.{words[0]} (--help tells its flags)")
+    asked = parser.parse_args(words)
     if asked.what is None:
         if asked.quick or asked.out:
             parser.error("--quick and --out are for running: python -m experiments all ...")

@@ -24,7 +24,7 @@ class Descent(NamedTuple):
         steps: after which the loss was looked at, from 0.
         losses: what was seen then.
         metrics: of each step ``(steps,)``, by name.
-        seconds_per_step: of training alone: neither compiling nor looking.
+        seconds_per_step: of training with its instruments, without compiling and looking.
         params: at the end.
     """
 

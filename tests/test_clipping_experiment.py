@@ -10,6 +10,7 @@ from command_line import assert_refused, start
 
 from experiments import clipping as experiment
 from experiments.clipping import angles, cliff, methods, rates, recurrent
+from experiments.clipping.clip_norms import widest_range
 from jaxdl import surfaces
 from jaxdl.gradients import FallbackWarning
 
@@ -61,6 +62,7 @@ BAD = [
     ("--epochs 0", "--epochs 0", "1 or more"),
     ("--times 0 1 2 3 4", "--times 0 1 2 3 4", "one to 4"),
     ("--times -1", "--times -1", "0 or more"),
+    ("--batches 32", "--batches 32", "31 at most"),
     ("--rates 0.1 0", "--rates 0.1 0", "above 0"),
     ("--clip-norms inf", "--clip-norms inf", "finite"),
 ]
@@ -330,6 +332,7 @@ def test_recurrent_claims_fail_on_wrong_numbers():
     assert holding(runs) == [True, True, True, True]
     saved = some_runs(
         failed=np.zeros((6, 6), bool),
+        losses=np.nan_to_num(runs.losses, nan=1.0),
         test_loss=np.full((6, 6), 0.01),
     )
     assert holding(saved) == [False, True, True, False]
@@ -348,12 +351,28 @@ def test_recurrent_claims_fail_on_wrong_numbers():
 )
 def test_speed_does_not_hold_where_a_seed_never_comes_to_the_target(members, side):
     losses = some_runs().losses.copy()
-    losses[members, 0] = 1.0  # as slow as can be, and yet not diverged
+    losses[members, 0] = 1.0  # as slow as can be, and yet not lost
     runs = some_runs(losses=losses)
-    assert not runs.diverged()[list(members)].any()
+    assert not runs.lost()[list(members)].any()
     claim = rates.speed_claim(runs)
     assert not claim.holds
     assert claim.numbers == f"{side} clipping no rate trains every seed"
+
+
+def test_a_range_has_no_gaps():
+    norms = np.array([0.1, 1.0, 10.0, 100.0, 1000.0])
+    assert widest_range(norms, np.array([1, 1, 0, 1, 1], bool)) == (0.1, 1.0)
+    assert widest_range(norms, np.array([0, 1, 1, 1, 0], bool)) == (1.0, 100.0)
+    assert widest_range(norms, np.array([0, 0, 0, 0, 1], bool)) == (1000.0, 1000.0)
+    assert np.isnan(widest_range(norms, np.zeros(5, bool))).all()
+
+
+def test_a_slow_run_has_not_diverged():
+    """It ends no better than a guess, and yet below its beginning."""
+    slow = some_runs(losses=np.full((6, 6, 100), 9.0), test_loss=np.full((6, 6), 3.0))
+    slow = slow._replace(failed=np.zeros((6, 6), bool))
+    assert slow.lost().all()
+    assert not slow.diverged().any()
 
 
 def test_no_range_is_claimed_of_a_part_of_one():

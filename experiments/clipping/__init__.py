@@ -35,11 +35,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.clipping import angles, cliff, clip_norms, rates, recurrent
-from jaxdl import plots
+from jaxdl import cli, plots
 from jaxdl.claims import Claim, conclude
 from jaxdl.errors import InputError
 from jaxdl.instruments import write_instruments
-from jaxdl.runs import ExperimentOptions, ResumableOptions, check_least, check_seed, open_run
+from jaxdl.runs import (
+    ExperimentOptions,
+    ResumableOptions,
+    SweepOptions,
+    check_least,
+    check_seed,
+    open_run,
+)
 
 
 def decades(low: int, high: int, each: int) -> tuple[float, ...]:
@@ -48,7 +55,7 @@ def decades(low: int, high: int, each: int) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True)
-class Config(ResumableOptions, ExperimentOptions):
+class Config(SweepOptions, ResumableOptions, ExperimentOptions):
     """How much to do."""
 
     networks: int = 5
@@ -100,6 +107,7 @@ LEAST = {
 def run(config: Config) -> None:
     """Measures, draws, and checks each claim."""
     check(config)
+    mesh = cli.use_devices(config.devices)
 
     def show(part: str) -> None:
         if not config.quiet:
@@ -122,6 +130,7 @@ def run(config: Config) -> None:
             seed=config.seed,
             resume=config.resume,
             quiet=config.quiet,
+            mesh=mesh,
         )
         show("drawing")
         figures = {
@@ -165,10 +174,12 @@ def check(config: Config) -> None:
     """Checks what a user gave, before anything compiles."""
     check_least(config, LEAST)
     check_seed(config.seed)
+    if config.batches > angles.MOST_BATCHES:
+        raise InputError(f"--batches {config.batches}: give {angles.MOST_BATCHES} at most")
     most = len(angles.TIME_STYLES)
     if not 1 <= len(config.times) <= most or min(config.times) < 0:
-        shown = " ".join(map(str, config.times))
-        raise InputError(f"--times {shown}: give one to {most} numbers, 0 or more")
+        shown = " ".join(["--times", *map(str, config.times)])
+        raise InputError(f"{shown}: give one to {most} numbers, 0 or more")
     for name in ("rates", "clip_norms"):
         values = getattr(config, name)
         if not all(math.isfinite(value) and value > 0 for value in values):

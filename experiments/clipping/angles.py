@@ -27,6 +27,8 @@ TIME_STYLES = (
 """Of the times at which gradients are looked at."""
 
 BATCH = 128
+MOST_BATCHES = 31
+"""Of the 4,000 training digits, none twice."""
 BOUNDS = np.logspace(0, -6, 31)
 """Bounds on a gradient, in its norms: from those that clip nothing to those that clip all."""
 ROUNDING = 1e-3

@@ -27,8 +27,8 @@ def telemetry_claim(runs: Runs) -> Claim:
 
 def range_claim(runs: Runs) -> Claim:
     """How much the clip norm may vary. Members are clip norms, the last one infinite."""
-    good, slow = runs.clip_norms[runs.all_train()], ~np.isfinite(runs.steps()[0])
-    low, high = (good.min(), good.max()) if len(good) else (np.nan, np.nan)
+    low, high = widest_range(runs.clip_norms, runs.all_train())
+    slow = ~np.isfinite(runs.steps()[0])
     lost = runs.diverged()[-1]
     return Claim(
         f"at rate {RATE:g} the clip norm may vary by a factor of {WIDE}; a smaller one is slow, "
@@ -40,6 +40,16 @@ def range_claim(runs: Runs) -> Claim:
     )
 
 
+def widest_range(norms: np.ndarray, good: np.ndarray) -> tuple[float, float]:
+    """The ends of the widest stretch of growing norms that are all good; NaN if there is none."""
+    stretches, start = [(np.nan, np.nan)], None
+    for norm, is_good in zip(norms, good, strict=True):
+        start = (norm if start is None else start) if is_good else None
+        if start is not None:
+            stretches.append((start, norm))
+    return max(stretches, key=lambda ends: np.nan_to_num(ends[1] / ends[0]))
+
+
 @plots.styled
 def draw(runs: Runs) -> Figure:
     """By clip norm: the loss of each run, the fraction of its steps clipped, gradient norms."""
@@ -49,9 +59,9 @@ def draw(runs: Runs) -> Figure:
     last = 10 * runs.clip_norms[-2]  # where infinity is drawn
     x = np.where(np.isfinite(runs.clip_norms), runs.clip_norms, last)
     each = np.broadcast_to(x[:, None], runs.test_loss.shape)
-    gone, top = runs.diverged(), 10.0
+    gone, top = runs.lost(), 10.0
     loss.plot(each[~gone], runs.test_loss[~gone], "o", color=plots.BLUE, alpha=0.6, label="a run")
-    label = f"diverged; × at {top:g}: above, or not finite"
+    label = f"no better than a guess; × at {top:g}: above, or not finite"
     shown = np.where(runs.failed, np.inf, runs.test_loss).clip(max=top)
     loss.plot(each[gone], shown[gone], "x", color=plots.RED, markersize=6, label=label)
     loss.axhline(GUESS, color=plots.GREY, linestyle="--", label="a guess")

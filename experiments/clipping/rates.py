@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from experiments.clipping.methods import NONE, NORM, STYLES
 from experiments.clipping.recurrent import (
@@ -74,8 +74,8 @@ def draw(runs: Runs) -> Figure:
     labels = {np.inf: (NONE, "not clipped"), CLIP_NORM: (NORM, f"clipped to {CLIP_NORM:g}")}
     for norm, (style, label) in labels.items():
         of = runs.at_norm(norm)
-        shares = of.diverged().mean(axis=1)
-        ends = np.transpose([share_interval(row) for row in of.diverged()])
+        shares = of.lost().mean(axis=1)
+        ends = np.transpose([share_interval(row) for row in of.lost()])
         x = of.rates * (1.03 if norm == CLIP_NORM else 0.97)  # beside each other
         options = {**STYLES[style], "label": label, "capsize": 3}
         lost.errorbar(x, shares, np.abs(ends - shares), **options)
@@ -86,7 +86,11 @@ def draw(runs: Runs) -> Figure:
         xscale="log", xlabel="learning rate", title="share of runs that end no better than a guess"
     )
     lost.yaxis.set_major_formatter(PercentFormatter(1))
-    taken.set(xscale="log", xlabel="learning rate", xlim=lost.get_xlim())
+    if np.ptp(rates := np.unique(runs.rates)) == 0:
+        lost.set_xticks(rates, [f"{rate:g}" for rate in rates])
+        lost.xaxis.set_minor_formatter(NullFormatter())
+    taken.sharex(lost)
+    taken.set_xlabel("learning rate")
     taken.set_title(f"steps to a training loss of {TARGET:g}, if every seed gets there")
     taken.set_ylim(0, None)
     draw_losses(by_step, runs)

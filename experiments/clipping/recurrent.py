@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jax import lax
 from jax.nn.initializers import glorot_uniform, orthogonal
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
@@ -28,7 +29,7 @@ RATE, CLIP_NORM = 0.1, 1.0
 SMALLEST_NORM = 0.01
 """A clip norm so small that every step is clipped."""
 GUESS = math.log(CLASSES)
-"""The loss of a guess: a run that ends above it, or at no finite loss, has diverged."""
+"""The loss of a guess: a run that ends above it, or at no finite loss, is lost."""
 TARGET, WINDOW = 0.1, 25
 """A run is trained when its loss, the mean of so many steps, is below the target."""
 PIECE = 16
@@ -109,13 +110,18 @@ class Runs(NamedTuple):
         return self.where(np.isclose(self.clip_norms, clip_norm))
 
     def diverged(self) -> np.ndarray:
+        """Which runs end with no finite loss, or one above that of their first step."""
+        loss = np.where(self.failed, np.inf, self.test_loss)
+        return np.logical_not(loss <= self.losses[..., 0])
+
+    def lost(self) -> np.ndarray:
         """Which runs end with no finite loss, or one above a guess's."""
         loss = np.where(self.failed, np.inf, self.test_loss)
         return np.logical_not(loss < GUESS)
 
     def all_train(self) -> np.ndarray:
-        """The members of which no seed diverges and every seed comes to the target."""
-        return np.all(~self.diverged() & np.isfinite(self.steps()), axis=-1)
+        """The members of which no seed is lost and every seed comes to the target."""
+        return np.all(~self.lost() & np.isfinite(self.steps()), axis=-1)
 
     def steps(self) -> np.ndarray:
         """After how many the mean loss of the last `WINDOW` is below `TARGET`; or infinity."""
@@ -138,6 +144,7 @@ def measure(
     seed: int,
     resume: bool,
     quiet: bool,
+    mesh: Mesh,
 ) -> Runs:
     """Both sweeps as one program: rates with and without clipping, and clip norms at one rate.
 
@@ -150,6 +157,7 @@ def measure(
         seed: of all.
         resume: see `jaxdl.sweep.sweep_in_run`.
         quiet: see there.
+        mesh: see there.
     """
     member_rates, member_norms = members(rates, clip_norms).T
     swept = {"rates": list(rates), "clip_norms": list(clip_norms)}
@@ -166,6 +174,7 @@ def measure(
         name="recurrent",
         resume=resume,
         quiet=quiet,
+        mesh=mesh,
         # An accelerator is filled by all runs side by side.
         piece_size=PIECE if jax.default_backend() == "cpu" else None,
     )
@@ -239,6 +248,7 @@ def summarize(runs: Runs) -> list[dict[str, Any]]:
         "learning_rate": runs.rates,
         "clip_norm": runs.clip_norms,  # null for infinity
         "diverged": runs.diverged().sum(axis=1),
+        "no_better_than_a_guess": runs.lost().sum(axis=1),
         "not_finite": runs.failed.sum(axis=1),
         "steps_to_target": runs.steps(),
         "test_loss": runs.test_loss,

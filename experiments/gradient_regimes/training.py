@@ -55,17 +55,19 @@ def train(
     *,
     target: float,
     seeds: int,
+    tuning_seeds: int,
     seed: int,
     journal: Journal,
     watched_classes: int | None = None,
 ) -> dict[int, list[Descent]]:
-    """Runs of every batch size and seed to the target, at rates tuned on a seed of their own.
+    """Runs of every batch size and seed to the target, at rates tuned on seeds of their own.
 
     Args:
         task: what to train.
         examples: to train on.
         target: the loss to get to.
         seeds: runs of each batch size at its rate.
+        tuning_seeds: runs that a rate is tried with.
         seed: of all of them.
         journal: takes each run as it ends, and has those of an earlier sitting.
         watched_classes: as in `jaxdl.tradeoff.train_to_target`.
@@ -76,7 +78,9 @@ def train(
     """
     loss_fn = losses.classification_loss(task.model)
     looked_at = jax.tree.map(lambda leaf: leaf[:EVALUATED], examples)
-    tuning, *keys = jax.random.split(jax.random.key(seed), seeds + 1)
+    tuning_key, key = jax.random.split(jax.random.key(seed))
+    tuning_keys = jax.random.split(tuning_key, tuning_seeds)
+    keys = jax.random.split(key, seeds)
 
     def attempt(what, batch_size, rate, key, most_steps) -> Descent:
         run = partial(
@@ -95,7 +99,14 @@ def train(
         return journal.take(f"{task.name}, batch {batch_size}, rate {rate:g}, {what}", run)
 
     def steps_at(batch_size, rate, most_steps) -> float:
-        return attempt("tuning", batch_size, rate, tuning, most_steps).steps_to(target)
+        """The mean of the tuning seeds; infinity as soon as it must be above ``most_steps``."""
+        left = tuning_seeds * most_steps
+        for number, key in enumerate(tuning_keys, start=1):
+            what = f"tuning {number} of {tuning_seeds}"
+            left -= attempt(what, batch_size, rate, key, left).steps_to(target)
+            if left <= 0:
+                return np.inf
+        return most_steps - left / tuning_seeds
 
     runs, rate = {}, task.first_rate
     most_steps = 20 * len(examples.targets) / task.batch_sizes[0]
@@ -107,9 +118,14 @@ def train(
                 f"{batch_size}; give a higher one"
             )
         runs[batch_size] = [
-            attempt(f"seed {number} of {seeds}", batch_size, rate, key, 5 * steps)
+            attempt(f"seed {number} of {seeds}", batch_size, rate, key, 10 * steps)
             for number, key in enumerate(keys, start=1)
         ]
+        if not all(np.isfinite(of.steps_to(target)) for of in runs[batch_size]):
+            raise InputError(
+                f"the {task.name} with batches of {batch_size} at rate {rate:g} gets to the loss "
+                f"of {target:g} with some seeds only; give more --tuning-seeds"
+            )
         most_steps = 1.5 * steps
     return runs
 
