@@ -324,8 +324,7 @@ def test_a_negative_clip_norm_is_refused(small):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_norm": np.ones(2)}, "max_norm .* 0 or more"),
-        ({"max_norm": "1"}, "max_norm 1: give"),
+        ({"max_norm": jnp.ones(2)}, "max_norm .* 0 or more"),
         ({"max_norm": np.inf}, "noise needs one that is finite"),
         ({"noise_multiplier": -1}, "noise_multiplier -1"),
         ({"noise_multiplier": np.nan}, "noise_multiplier nan"),
