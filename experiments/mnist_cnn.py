@@ -94,7 +94,7 @@ class Config(DatasetOptions):
     devices: int = 1
     """Split each batch over so many devices; on a CPU, cores become devices."""
     curvature: bool = False
-    """With --diagnostics, also the curvature along each step; steps then take twice the time."""
+    """With --diagnostics, also the curvature along each step; a step takes 2 to 3 times as long."""
     checkpoint_steps: int | None = None
     """Save a checkpoint every so many steps; by default at the end of each epoch."""
 
