@@ -1,6 +1,8 @@
 """Norms and clipped means from one backward pass, against each example's gradient by vmap."""
 
 import re
+import subprocess
+import sys
 from functools import partial
 
 import flax.linen as nn
@@ -144,6 +146,23 @@ def test_what_no_tap_covers_falls_back_and_says_so(name):
     else:
         assert "tied: its parameters reach the loss on another way" in said
         assert "SimpleCell_0/h: no call of it is seen" in said
+
+
+def test_the_warning_names_the_line_of_the_user(tmp_path):
+    """In a process of its own, without the checks of shapes, whose frames come between."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import jax, jax.numpy as jnp\n"
+        "from jaxdl import losses, types\n"
+        "from jaxdl.gradients import per_example_norms\n"
+        "model = types.Model(None, lambda params, state, x, keys: (x @ params, state))\n"
+        "loss_fn = losses.classification_loss(model)\n"
+        "batch = types.Batch(jnp.ones((2, 3)), jnp.zeros(2, int), jnp.ones(2))\n"
+        "f = jax.jit(lambda params: per_example_norms(loss_fn, params, {}, batch, None))\n"
+        "f(jnp.ones((3, 2)))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert f"{script}:7: FallbackWarning: a backward pass for each example" in done.stderr
 
 
 def test_a_penalty_is_on_another_way():

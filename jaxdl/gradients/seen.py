@@ -1,8 +1,10 @@
 """One backward pass in which every example's gradient is seen."""
 
+import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -208,5 +210,16 @@ def _tell(coverage: Coverage) -> None:
         warnings.warn(
             f"a backward pass for each example, since no tap covers some parameters ({reasons})",
             FallbackWarning,
-            stacklevel=3,
+            stacklevel=_level_of_caller(),
         )
+
+
+_LIBRARIES = (str(Path(__file__).parents[1]), str(Path(jax.__file__).parent))
+
+
+def _level_of_caller() -> int:
+    """How far up the stack of `_tell` the nearest line is that is neither jaxdl's nor JAX's."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_LIBRARIES):
+        frame, level = frame.f_back, level + 1
+    return level
