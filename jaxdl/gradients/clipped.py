@@ -130,19 +130,19 @@ def _check(
 ) -> None:
     """Checks the numbers, but for those that are traced and cannot be looked at."""
 
-    def is_none_of(value: Number | None, allowed: Callable[[Any], Any]) -> bool:
+    def is_wrong(value: Number | None, allowed: Callable[[Any], Any]) -> bool:
         if value is None or isinstance(value, Tracer):
             return False
         is_number = np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.number)
         return not is_number or not allowed(value)
 
-    if is_none_of(max_norm, lambda norm: norm >= 0):
+    if is_wrong(max_norm, lambda norm: norm >= 0):
         raise InputError(f"max_norm {max_norm}: give a norm, 0 or more")
-    if is_none_of(noise_multiplier, lambda noise: 0 <= noise < np.inf):
+    if is_wrong(noise_multiplier, lambda noise: 0 <= noise < np.inf):
         raise InputError(f"noise_multiplier {noise_multiplier}: give a finite number, 0 or more")
-    if is_none_of(expected_examples, lambda count: 0 < count < np.inf):
+    if is_wrong(expected_examples, lambda count: 0 < count < np.inf):
         raise InputError(f"expected_examples {expected_examples}: give a finite number above 0")
-    if noise_multiplier is not None and is_none_of(max_norm, lambda norm: norm < np.inf):
+    if noise_multiplier is not None and is_wrong(max_norm, lambda norm: norm < np.inf):
         raise InputError(f"max_norm {max_norm}: noise needs one that is finite")
 
 

@@ -207,6 +207,9 @@ _RULES: dict[type[nn.Module], Callable[..., NormsOrGradients | None]] = {
 _CANCELLED = 0.01
 """The part left of a sum's terms from which on it is trusted: norms to 5e-6 in float32."""
 
+_AT_A_TIME = 16
+"""Examples whose gradients are formed where that is not so."""
+
 
 def _unless_cancelled(
     inner: Float[Array, "batch p p"],
@@ -238,9 +241,6 @@ def _unless_cancelled(
         return lax.map(square, examples, batch_size=min(_AT_A_TIME, len(squares)))
 
     return lax.cond(jnp.any(squares < _CANCELLED * terms), anew, lambda: squares)
-
-
-_AT_A_TIME = 16
 
 
 def _is_one_image(use: TappedUse, layout: str) -> bool:
