@@ -12,6 +12,7 @@ is 1 where a claim does not hold or a process fails, 2 for what cannot be unders
 import argparse
 import ast
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
     if asked.what is None:
         if asked.quick or asked.out:
             parser.error("--quick and --out are for running: python -m experiments all ...")
-        print(listing(HERE))
+        print(listing(HERE), flush=True)
         return
     out = asked.out or Path("runs") / "all" / time.strftime("%Y-%m-%d_%H-%M-%S")
     try:
@@ -201,3 +202,7 @@ if __name__ == "__main__":
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        # Nobody reads any more: let Python's last flush go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)

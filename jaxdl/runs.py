@@ -118,6 +118,25 @@ def check_least(config: Any, least: Mapping[str, float | int]) -> None:
             raise InputError(f"--{name.replace('_', '-')} {value}: give {bound} or more")
 
 
+def check_names(flag: str, given: Collection[str], known: Collection[str]) -> None:
+    """Checks that something is given, that all of it is known, and that nothing is there twice.
+
+    Raises:
+        InputError: it is not so.
+
+    >>> check_names("rules", ["a", "c"], ["a", "b"])
+    Traceback (most recent call last):
+    jaxdl.errors.InputError: --rules c: choose from a, b
+    """
+    if not given:
+        raise InputError(f"--{flag}: nothing given; choose from {', '.join(known)}")
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise InputError(f"--{flag} {' '.join(unknown)}: choose from {', '.join(known)}")
+    if len(set(given)) < len(given):
+        raise InputError(f"--{flag} {' '.join(given)}: give each one once")
+
+
 def check_seed(seed: int, count: int = 1) -> None:
     """Checks that ``seed``, ``seed + 1`` and so on, ``count`` of them, make keys.
 

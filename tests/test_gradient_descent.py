@@ -62,6 +62,8 @@ def test_figures(quick):
 
 BAD = [
     ("--optimizers Adma", "Adma", "Adam"),
+    ("--optimizers", "nothing given", "GD"),
+    ("--optimizers GD GD", "--optimizers GD GD", "each one once"),
     ("--steps 0", "--steps 0", "1 or more"),
     ("--starts 3", "--starts 3", "4 or more"),
     ("--largest-condition 1e9", "1000000000", "100,000"),

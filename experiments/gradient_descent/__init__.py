@@ -45,7 +45,7 @@ from jaxdl.claims import conclude
 from jaxdl.errors import InputError
 from jaxdl.instruments import write_instruments
 from jaxdl.optim.classic import CLASSIC
-from jaxdl.runs import ExperimentOptions, check_least, check_seed, open_run
+from jaxdl.runs import ExperimentOptions, check_least, check_names, check_seed, open_run
 
 
 @dataclass(frozen=True)
@@ -129,10 +129,7 @@ def run(config: Config) -> None:
 
 def check(config: Config) -> None:
     """Checks what a user gave, before anything compiles."""
-    unknown = [name for name in config.optimizers if name not in CLASSIC]
-    if unknown or not config.optimizers:
-        given = " ".join(unknown)
-        raise InputError(f"--optimizers {given}: choose one or more of {', '.join(CLASSIC)}")
+    check_names("optimizers", config.optimizers, CLASSIC)
     check_least(config, LEAST)
     check_seed(config.seed)
     if not 100 <= config.largest_condition <= 1e5:

@@ -39,7 +39,6 @@ rates (0.40). One claim does not hold on mnist_5k: experiments/README.md has the
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 from jax.sharding import Mesh
@@ -59,6 +58,7 @@ from jaxdl.runs import (
     Run,
     SweepOptions,
     check_least,
+    check_names,
     check_seed,
     open_run,
     resolved_config,
@@ -183,14 +183,3 @@ def check(config: Config) -> None:
     check_seed(config.seed)
     if config.target is not None and not 0 < config.target <= 1:
         raise InputError(f"--target {config.target}: give a share of 1, such as 0.97")
-
-
-def check_names(flag: str, given: tuple[str, ...], known: Mapping[str, Any]) -> None:
-    """Checks that something is given, that all of it is known, and that nothing is there twice."""
-    if not given:
-        raise InputError(f"--{flag}: nothing given; choose from {', '.join(known)}")
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        raise InputError(f"--{flag} {' '.join(unknown)}: choose from {', '.join(known)}")
-    if len(set(given)) < len(given):
-        raise InputError(f"--{flag} {' '.join(given)}: give each one once")
