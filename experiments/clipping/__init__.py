@@ -4,7 +4,7 @@ Claims:
 
     - Clipping by norm keeps a gradient's direction, to rounding. By value it turns it: where half
       of the entries are clipped by more than the 24 degrees of normal entries, on a network's
-      gradients by 40 to 50. By layer norm lies between the two.
+      gradients by 40 to 51. By layer norm lies between the two.
     - At a cliff one step of gradient descent throws the parameters off. Clipped by norm, no step is
       longer than the rate times the bound, and every descent ends in the minimum (Pascanu, Mikolov
       and Bengio 2013, arXiv:1211.5063, section 3.2 and figure 6; Goodfellow, Bengio and Courville,
@@ -15,7 +15,7 @@ Claims:
     - The clip norm may vary by a factor of 10 and more: smaller ones, which clip every step, are
       slow; larger ones do not save.
 
-    python -m experiments.clipping             about 2 minutes on two CPU cores
+    python -m experiments.clipping             about 1 minute on two CPU cores
     python -m experiments.clipping --quick     seconds, without speed and range
 
 The gradients are those of a perceptron on batches of 128 digits of mnist_5k, at the start and

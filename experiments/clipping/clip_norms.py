@@ -61,7 +61,7 @@ def draw(runs: Runs) -> Figure:
     each = np.broadcast_to(x[:, None], runs.test_loss.shape)
     gone, top = runs.lost(), 10.0
     loss.plot(each[~gone], runs.test_loss[~gone], "o", color=plots.BLUE, alpha=0.6, label="a run")
-    label = f"no better than a guess; × at {top:g}: above, or not finite"
+    label = f"no better than a guess (at {top:g}: beyond)"
     shown = np.where(runs.failed, np.inf, runs.test_loss).clip(max=top)
     loss.plot(each[gone], shown[gone], "x", color=plots.RED, markersize=6, label=label)
     loss.axhline(GUESS, color=plots.GREY, linestyle="--", label="a guess")
@@ -88,6 +88,6 @@ def draw(runs: Runs) -> Figure:
         axes.set_xticks([*powers, last], [*(f"{power:g}" for power in powers), "∞"])
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(True)
-    loss.legend(loc="lower left")
+    loss.legend(loc="lower left", fontsize=8)
     norms.legend()
     return figure

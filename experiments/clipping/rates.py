@@ -86,13 +86,13 @@ def draw(runs: Runs) -> Figure:
         xscale="log", xlabel="learning rate", title="share of runs that end no better than a guess"
     )
     lost.yaxis.set_major_formatter(PercentFormatter(1))
-    if np.ptp(rates := np.unique(runs.rates)) == 0:
-        lost.set_xticks(rates, [f"{rate:g}" for rate in rates])
-        lost.xaxis.set_minor_formatter(NullFormatter())
-    taken.sharex(lost)
-    taken.set_xlabel("learning rate")
+    taken.set(xscale="log", xlabel="learning rate", xlim=lost.get_xlim())
     taken.set_title(f"steps to a training loss of {TARGET:g}, if every seed gets there")
     taken.set_ylim(0, None)
+    if np.ptp(runs.rates) == 0:
+        for axes in (lost, taken):
+            axes.set_xticks(runs.rates[:1], [f"{runs.rates[0]:g}"])
+            axes.xaxis.set_minor_formatter(NullFormatter())
     draw_losses(by_step, runs)
     for axes in (lost, taken, by_step):
         axes.grid(True)

@@ -17,7 +17,7 @@ Claims:
     The small recipe does as well on the 5,000 digits as when it was last recorded: a regression
     test on the default seeds.
 
-    python -m experiments.dp_sgd                                   5,000 digits, 3 minutes
+    python -m experiments.dp_sgd                                   5,000 digits, 80 seconds
     python -m experiments.dp_sgd --quick                           a few epochs of them
     python -m experiments.dp_sgd --recipe full --raw-dir DIR       MNIST, 20 to 30 minutes
     python -m experiments.dp_sgd --recipe full --dataset fashion_mnist --raw-dir DIR
