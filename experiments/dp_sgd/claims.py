@@ -17,6 +17,7 @@ accountant of theirs gives the same runs 1.19, 3.01 and 7.10; they took 15, 60 a
 
 REACHED: dict[str, dict[float, tuple[float, float]]] = {
     "mnist_5k": {1.16: (0.841, 0.0127), 2.91: (0.900, 0.0082), 6.86: (0.921, 0.0073)},
+    "fashion_mnist": {1.16: (0.841, 0.0024), 2.91: (0.859, 0.0029), 6.86: (0.869, 0.0031)},
 }
 """Test accuracy of the recipe by data set and epsilon, as it was last recorded: the mean of the
 `REACHED_SEEDS` default seeds and the standard deviation of one."""
