@@ -216,12 +216,22 @@ def _cause(error: BaseException) -> InputError | None:
 
 def _text_of(box: str) -> str:
     """The parts of one of tyro's boxes, a line each: the error, the flag's help, the way on."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    rows = [row.strip("│╰╯ ") for row in plain.splitlines()[1:]]  # the first one is a title
+    uncoloured = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    rows = [row.strip("│╰╯ ") for row in uncoloured.splitlines()[1:]]  # the first one is a title
     parts = re.split(r"^[─-]+$", "\n".join(rows), flags=re.MULTILINE)
     lines = [" ".join(part.split()).removeprefix("Error parsing ") for part in parts]
     # Why each member of a union did not take the value says nothing new.
-    return "\n".join(line.split(" Got errors:")[0] for line in lines if line)
+    text = "\n".join(line.split(" Got errors:")[0] for line in lines if line)
+    for of_python, plain in _PLAIN_WORDS.items():
+        text = re.sub(of_python, plain, text)
+    return text
+
+
+_PLAIN_WORDS = {
+    r"invalid literal for int\(\) with base 10: ('.*?')": r"\1 is no whole number",
+    r"could not convert string to float: ('.*?')": r"\1 is no number",
+    r"Could not find valid parse for arguments: \[(.*?)\]": r"cannot read \1",
+}
 
 
 def _split_default(
