@@ -19,7 +19,7 @@ Claims:
 
     python -m experiments.dp_sgd                                   5,000 digits, 80 seconds
     python -m experiments.dp_sgd --quick                           a few epochs of them
-    python -m experiments.dp_sgd --recipe full --raw-dir DIR       MNIST, 20 to 30 minutes
+    python -m experiments.dp_sgd --recipe full --raw-dir DIR       MNIST, 13 minutes
     python -m experiments.dp_sgd --recipe full --dataset fashion_mnist --raw-dir DIR
 
 Expected test accuracy, 5 seeds:
