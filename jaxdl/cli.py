@@ -176,9 +176,9 @@ def use_devices(count: int | None = None) -> Mesh:
 
 def _own_cores() -> int:
     """The CPU cores that this process may use, as far as the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(len(os.sched_getaffinity(0)), _MOST_CPU_DEVICES)
-    return min(os.cpu_count() or 1, _MOST_CPU_DEVICES)
+    told = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if told else os.cpu_count() or 1
+    return min(cores, _MOST_CPU_DEVICES)
 
 
 # --- flags ---------------------------------------------------------------------------------------
