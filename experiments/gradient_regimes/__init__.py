@@ -25,7 +25,7 @@ Claims:
         3.7. Either change alone gives 72 ± 20 (the batch) and 180 ± 64 (the weights). On seeds that
         it was not chosen on it is 61 ± 5 beside 59 ± 8.
 
-    python -m experiments.gradient_regimes                  5,000 digits, about 12 minutes
+    python -m experiments.gradient_regimes                  5,000 digits, about 8 minutes
     python -m experiments.gradient_regimes --dataset mnist --raw-dir DIR        16 minutes
     python -m experiments.gradient_regimes --quick          without the network of convolutions
 
