@@ -1,11 +1,56 @@
 """Data sets: `load` gives one by name, whole on the device; `split_validation` parts it.
 
+Texts: `load_text` gives one by name or path. To predict the next character, a vocabulary makes it
+integers, `contiguous_streams`, `windows` or `random_windows` cut them. To classify documents,
+`tokenize` and `word_vocabulary`, then `count_vectors` and `tf_idf`, or `pad_sequences`.
+
 TFDS is imported only where a set is prepared, or read for the first time.
 """
 
 from jaxdl.data.dataset import Dataset, split_validation
 from jaxdl.data.load import load
+from jaxdl.data.load_text import load_text
 from jaxdl.data.prepared import prepare
 from jaxdl.data.sources import FASHION_MNIST_CLASSES
+from jaxdl.data.streams import contiguous_streams, random_windows, windows
+from jaxdl.data.text import Text, split_text
+from jaxdl.data.vectors import (
+    Padded,
+    count_vectors,
+    inverse_document_frequencies,
+    pad_sequences,
+    sublinear,
+    tf_idf,
+    tokenize,
+)
+from jaxdl.data.vocabulary import (
+    ByteVocabulary,
+    Vocabulary,
+    character_vocabulary,
+    word_vocabulary,
+)
 
-__all__ = ["FASHION_MNIST_CLASSES", "Dataset", "load", "prepare", "split_validation"]
+__all__ = [
+    "FASHION_MNIST_CLASSES",
+    "ByteVocabulary",
+    "Dataset",
+    "Padded",
+    "Text",
+    "Vocabulary",
+    "character_vocabulary",
+    "contiguous_streams",
+    "count_vectors",
+    "inverse_document_frequencies",
+    "load",
+    "load_text",
+    "pad_sequences",
+    "prepare",
+    "random_windows",
+    "split_text",
+    "split_validation",
+    "sublinear",
+    "tf_idf",
+    "tokenize",
+    "windows",
+    "word_vocabulary",
+]

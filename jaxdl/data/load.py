@@ -2,9 +2,8 @@
 
 from jaxdl.data.dataset import Dataset, Splits, put_on_device
 from jaxdl.data.embedded import read_mnist_5k
-from jaxdl.data.originals import read_originals
-from jaxdl.data.prepared import prepare, read_prepared
-from jaxdl.data.sources import Folder, IdxSource, Source, find_source
+from jaxdl.data.prepared import read_published
+from jaxdl.data.sources import TEXT_SOURCES, Folder, IdxSource, Source, find_source
 from jaxdl.errors import InputError
 
 
@@ -32,6 +31,8 @@ def load(name: str, *, data_dir: Folder | None = None, raw_dir: Folder | None = 
     >>> dataset.train.inputs.shape, dataset.train.inputs.dtype, dataset.test.targets.shape
     ((4000, 28, 28, 1), dtype('uint8'), (1000,))
     """
+    if name in TEXT_SOURCES:
+        raise InputError(f"{name} is a text: load it with load_text")
     source = find_source(name)
     return put_on_device(source, _read(source, data_dir, raw_dir))
 
@@ -44,6 +45,6 @@ def _read(source: Source, data_dir: Folder | None, raw_dir: Folder | None) -> Sp
                 "raw_dir, or choose mnist or fashion_mnist"
             )
         return read_mnist_5k()
-    if raw_dir is not None and data_dir is None:
-        return read_originals(source, raw_dir)
-    return read_prepared(source, prepare(source.name, data_dir, raw_dir=raw_dir))
+    splits = read_published(source, data_dir, raw_dir)
+    assert isinstance(splits, Splits)
+    return splits

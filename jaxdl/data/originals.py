@@ -10,45 +10,49 @@ from jaxtyping import UInt8
 
 from jaxdl.data.dataset import Splits
 from jaxdl.data.idx import parse_idx
-from jaxdl.data.sources import SOURCES, Archive, Folder, IdxSource
+from jaxdl.data.sources import SOURCES, Archive, Folder, IdxSource, Published, TextSource
+from jaxdl.data.text import TextSplits, split_as_bytes
 from jaxdl.errors import InputError
 
 
-def read_originals(source: IdxSource, raw_dir: Folder) -> Splits:
-    """Reads the four original files in ``raw_dir``, or in its subfolder named as the data set.
+def read_originals(source: Published, raw_dir: Folder) -> Splits | TextSplits:
+    """Reads the original files in ``raw_dir``, or in its subfolder named as TFDS names the set.
 
     Raises:
         InputError: a file is missing, truncated, of another format, not the original by its
             checksum, or the numbers of images and labels differ.
     """
     folder = Path(raw_dir).expanduser()
-    if (folder / source.name).is_dir():
-        folder = folder / source.name
+    if (folder / source.tfds_name).is_dir():
+        folder = folder / source.tfds_name
     return read_files(source, {archive.name: folder / archive.name for archive in source.archives})
 
 
-def read_files(source: IdxSource, paths: Mapping[str, Path]) -> Splits:
+def read_files(source: Published, paths: Mapping[str, Path]) -> Splits | TextSplits:
     """Reads the original files, ``paths`` saying where each lies.
 
     Raises:
         InputError: as `read_originals`.
     """
+    if isinstance(source, TextSource):
+        return _read_text(source, paths[source.archive.name])
+    return _read_idx(source, paths)
 
-    def refusal(archive: Archive, problem: str) -> InputError:
-        return InputError(
-            f"{paths[archive.name]}: {problem}; the original is {source.url}{archive.name}; "
-            f"{source.ways_out}"
-        )
 
+def _read_text(source: TextSource, path: Path) -> TextSplits:
+    content, sha256 = _read(source, source.archive, path)
+    _check_original(source, source.archive, path, sha256)
+    return split_as_bytes(content.decode())
+
+
+def _read_idx(source: IdxSource, paths: Mapping[str, Path]) -> Splits:
     def read(archive: Archive) -> tuple[UInt8[np.ndarray, "..."], str]:
         dimensions = 3 if archive in (source.train.images, source.test.images) else 1
+        content, sha256 = _read(source, archive, paths[archive.name])
         try:
-            content = paths[archive.name].read_bytes()
-            return parse_idx(content, dimensions), hashlib.sha256(content).hexdigest()
-        except OSError as error:
-            raise refusal(archive, str(error.strerror)) from None
+            return parse_idx(content, dimensions), sha256
         except ValueError as error:
-            raise refusal(archive, str(error)) from None
+            raise _refusal(source, archive, paths[archive.name], str(error)) from None
 
     with ThreadPoolExecutor() as pool:  # inflating and hashing let go of the interpreter's lock
         files = dict(zip(source.archives, pool.map(read, source.archives), strict=True))
@@ -57,19 +61,38 @@ def read_files(source: IdxSource, paths: Mapping[str, Path]) -> Splits:
         image_count, label_count = len(files[images][0]), len(files[labels][0])
         if image_count != label_count:
             problem = f"holds {image_count} images, but {labels.name} {label_count} labels"
-            raise refusal(images, problem)
+            raise _refusal(source, images, paths[images.name], problem)
     for archive, (_, sha256) in files.items():
-        if sha256 != archive.sha256:
-            raise refusal(
-                archive,
-                f"wrong checksum, {_whose(sha256)} (sha256 {sha256[:8]}..., "
-                f"{source.name}'s is {archive.sha256[:8]}...)",
-            )
+        _check_original(source, archive, paths[archive.name], sha256)
     return Splits(
         train_inputs=files[source.train.images][0][..., None],
         train_targets=files[source.train.labels][0].astype(np.int32),
         test_inputs=files[source.test.images][0][..., None],
         test_targets=files[source.test.labels][0].astype(np.int32),
+    )
+
+
+def _read(source: Published, archive: Archive, path: Path) -> tuple[bytes, str]:
+    """A file's content and its SHA-256."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _refusal(source, archive, path, str(error.strerror)) from None
+    return content, hashlib.sha256(content).hexdigest()
+
+
+def _check_original(source: Published, archive: Archive, path: Path, sha256: str) -> None:
+    if sha256 != archive.sha256:
+        problem = (
+            f"wrong checksum, {_whose(sha256)} (sha256 {sha256[:8]}..., "
+            f"{source.name}'s is {archive.sha256[:8]}...)"
+        )
+        raise _refusal(source, archive, path, problem)
+
+
+def _refusal(source: Published, archive: Archive, path: Path, problem: str) -> InputError:
+    return InputError(
+        f"{path}: {problem}; the original is {source.url}{archive.name}; {source.ways_out}"
     )
 
 

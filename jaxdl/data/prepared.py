@@ -17,7 +17,8 @@ import numpy as np
 
 from jaxdl.data.dataset import Splits
 from jaxdl.data.originals import read_originals
-from jaxdl.data.sources import Folder, IdxSource, find_source
+from jaxdl.data.sources import Folder, IdxSource, Published, find_published
+from jaxdl.data.text import TextSplits
 from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
 
@@ -47,7 +48,7 @@ def prepare(
         data_dir: the folder of prepared sets (``$TFDS_DATA_DIR``, else ``~/tensorflow_datasets``).
         raw_dir: where the original files lie, as `jaxdl.data.load` takes it; without it they are
             downloaded.
-        url: of a mirror's folder that holds the four files, to download from there.
+        url: of a mirror's folder that holds the original files, to download from there.
 
     Returns:
         The folder of the prepared set.
@@ -56,11 +57,9 @@ def prepare(
         InputError: nothing can be downloaded, a file is not the original, or ``data_dir`` cannot
             be written.
     """
-    source = find_source(name)
-    if not isinstance(source, IdxSource):
-        raise InputError(f"{name} comes with a package: there is nothing to prepare")
+    source = find_published(name)
     data_dir = Path(data_dir or _default_data_dir()).expanduser()
-    folder = data_dir / source.name / source.version
+    folder = data_dir / source.tfds_name / source.version
     if _is_prepared(folder):
         return folder
     # What cannot succeed is refused before anything is written, and before TFDS is imported.
@@ -78,7 +77,22 @@ def prepare(
     return folder
 
 
-def read_prepared(source: IdxSource, folder: Path) -> Splits:
+def read_published(
+    source: Published, data_dir: Folder | None, raw_dir: Folder | None
+) -> Splits | TextSplits:
+    """Reads the original files if ``raw_dir`` alone is given, else the set in ``data_dir``.
+
+    One that is not prepared there yet is prepared first (`prepare`).
+
+    Raises:
+        InputError: as `read_originals`, `prepare` and `read_prepared`.
+    """
+    if raw_dir is not None and data_dir is None:
+        return read_originals(source, raw_dir)
+    return read_prepared(source, prepare(source.name, data_dir, raw_dir=raw_dir))
+
+
+def read_prepared(source: Published, folder: Path) -> Splits | TextSplits:
     """Reads a prepared set, in the order of the original files.
 
     They are read from the plain arrays beside the records if these are whole, else from the
@@ -87,7 +101,7 @@ def read_prepared(source: IdxSource, folder: Path) -> Splits:
     Raises:
         InputError: the records cannot be read, or are not those of the data set.
     """
-    splits = _read_arrays(folder / ARRAYS)
+    splits = _read_arrays(source, folder / ARRAYS)
     if splits is not None and tree_sha256(splits) == source.sha256:
         return splits
     from jaxdl.data import tfds_records  # half a second, and only here
@@ -114,7 +128,7 @@ def _is_prepared(folder: Path) -> bool:
 
 
 def _build(
-    source: IdxSource, data_dir: Path, folder: Path, splits: Splits | None, url: str
+    source: Published, data_dir: Path, folder: Path, splits: Splits | TextSplits | None, url: str
 ) -> None:
     """Prepares into a hidden folder, which is then renamed."""
     from jaxdl.data import tfds_records  # half a second, and only here
@@ -151,15 +165,16 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _read_arrays(path: Path) -> Splits | None:
+def _read_arrays(source: Published, path: Path) -> Splits | TextSplits | None:
+    kind = Splits if isinstance(source, IdxSource) else TextSplits
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Splits(**arrays)
+            return kind(**arrays)
     except Exception:  # missing or damaged in whatever way: it is only a copy
         return None
 
 
-def _write_arrays(path: Path, splits: Splits) -> None:
+def _write_arrays(path: Path, splits: Splits | TextSplits) -> None:
     incomplete = path.with_name(path.name + ".incomplete")
     with _alone_in(path.parent):
         try:
@@ -170,7 +185,7 @@ def _write_arrays(path: Path, splits: Splits) -> None:
             incomplete.unlink(missing_ok=True)
 
 
-def _check_reachable(source: IdxSource, data_dir: Path, url: str) -> None:
+def _check_reachable(source: Published, data_dir: Path, url: str) -> None:
     """Asks for the head of a file, in a thread because looking up a name knows no time limit."""
     answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 

@@ -76,6 +76,11 @@ class IdxSource(Source):
     test: IdxPair
 
     @property
+    def tfds_name(self) -> str:
+        """What TFDS calls it."""
+        return self.name
+
+    @property
     def archives(self) -> tuple[Archive, ...]:
         """The four files."""
         return (*self.train, *self.test)
@@ -87,6 +92,48 @@ class IdxSource(Source):
             "give raw_dir (--raw-dir) with the original files, or data_dir (--data-dir) with a "
             "prepared set, or use mnist_5k, which needs neither"
         )
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """A text published as one file, which TFDS knows too.
+
+    Attributes:
+        name: as `jaxdl.data.load_text` takes it.
+        source: who made it, and where it is from.
+        licence: under which it is given.
+        sha256: `tree_sha256` of its `TextSplits`, the same by whatever way they were read.
+        tfds_name: what TFDS calls it.
+        version: TFDS's version of it.
+        url: the address of the file's folder, with a slash at its end.
+        archive: the file.
+    """
+
+    name: str
+    source: str
+    licence: str
+    sha256: str
+    tfds_name: str
+    version: str
+    url: str
+    archive: Archive
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        """The one file."""
+        return (self.archive,)
+
+    @property
+    def ways_out(self) -> str:
+        """What a user can do whose copy of the text is missing or damaged."""
+        return (
+            "give raw_dir (--raw-dir) with the original file, or data_dir (--data-dir) with a "
+            "prepared set, or use stdlib, which needs neither"
+        )
+
+
+Published = IdxSource | TextSource
+"""What is published as files, and prepared by TFDS."""
 
 
 MNIST_5K = Source(
@@ -168,7 +215,27 @@ FASHION_MNIST = IdxSource(
     ),
 )
 
+TINY_SHAKESPEARE = TextSource(
+    name="shakespeare",
+    source="40,000 lines of Shakespeare's plays, put together by Karpathy (2015) for char-rnn, "
+    "https://github.com/karpathy/char-rnn",
+    licence="The plays are in the public domain; char-rnn: MIT",
+    sha256="839ee0c5696d4ede9ecfd84061be1a924de70bc2d3452f5b1802abd2b2de9c10",
+    tfds_name="tiny_shakespeare",
+    version="1.0.0",
+    url="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/",
+    archive=Archive(
+        "input.txt",
+        1115394,
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    ),
+)
+
 SOURCES: dict[str, Source] = {source.name: source for source in (MNIST_5K, MNIST, FASHION_MNIST)}
+"""Images with their classes, which `jaxdl.data.load` loads."""
+
+TEXT_SOURCES: dict[str, TextSource] = {TINY_SHAKESPEARE.name: TINY_SHAKESPEARE}
+"""Texts, which `jaxdl.data.load_text` loads."""
 
 
 def find_source(name: str) -> Source:
@@ -180,3 +247,18 @@ def find_source(name: str) -> Source:
     if name not in SOURCES:
         raise InputError(f"unknown data set {name!r}: {near_names(name, SOURCES)}")
     return SOURCES[name]
+
+
+def find_published(name: str) -> Published:
+    """The data set or the text called ``name``, where it is published as files.
+
+    Raises:
+        InputError: there is none, or it comes with a package.
+    """
+    known = {**SOURCES, **TEXT_SOURCES}
+    if name not in known:
+        raise InputError(f"unknown data set {name!r}: {near_names(name, known)}")
+    source = known[name]
+    if not isinstance(source, Published):
+        raise InputError(f"{name} comes with a package: there is nothing to prepare")
+    return source
