@@ -54,7 +54,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from jaxdl.gradients import masked_dot, mean_gradient, observed_gradient
 from jaxdl.optim import global_norm
 from jaxdl.optim.watching import inner_product, ratio_or_zero, watch_steps
-from jaxdl.parallel import DATA_AXIS, is_split, sum_over_devices
+from jaxdl.parallel import gather_over_devices, sum_over_devices
 from jaxdl.train import example_keys
 from jaxdl.types import (
     Batch,
@@ -180,7 +180,10 @@ def weighted_quantiles(
     >>> weighted_quantiles(jnp.array([5.0, 1, 9, 3]), jnp.array([1.0, 1, 0, 1]), jnp.array([0.5]))
     Array([3.], dtype=float32)
     """
-    values, weights = _gather(jnp.where(weights == 0, jnp.inf, values)), _gather(weights)
+    values, weights = (
+        gather_over_devices(jnp.where(weights == 0, jnp.inf, values)),
+        gather_over_devices(weights),
+    )
     values, weights = lax.sort((values, weights), num_keys=1)
     reached = jnp.cumsum(weights)
     places = jnp.searchsorted(reached, levels * reached[-1], method="compare_all")
@@ -442,8 +445,3 @@ def _combine(instruments: tuple[Instruments, ...], observation: Observation) -> 
 def _shares(weights: PerExample) -> PerExample:
     """The weights over their sum on all devices."""
     return weights / sum_over_devices(jnp.sum(weights))
-
-
-def _gather(values: PerExample) -> Float[Array, " all"]:
-    """The values of all devices, on each."""
-    return lax.all_gather(values, DATA_AXIS, tiled=True) if is_split() else values

@@ -47,6 +47,11 @@ def sum_over_devices(tree: Tree) -> Tree:
     return lax.psum(tree, DATA_AXIS) if is_split() else tree
 
 
+def gather_over_devices(array: Array) -> Array:
+    """The parts of all devices, one after the other along the first axis, on each of them."""
+    return lax.all_gather(array, DATA_AXIS, tiled=True) if is_split() else array
+
+
 def device_count() -> int:
     """Over how many devices the program being traced is split; 1 outside a split program."""
     return lax.axis_size(DATA_AXIS) if is_split() else 1

@@ -1,21 +1,31 @@
 """Layers: those that Flax lacks, or that are faster here; and any Flax module as a `Model`."""
 
+from jaxdl.nn.cells import CELLS, Cell, State, find_cell
 from jaxdl.nn.convolution import CPU_LAYOUT, change_layout, convolve
 from jaxdl.nn.dropout import dropout
 from jaxdl.nn.flax_model import flax_model
 from jaxdl.nn.initializers import INITIALIZERS, initializer
 from jaxdl.nn.layers import Conv, DenseOfImages
 from jaxdl.nn.pooling import max_pool
+from jaxdl.nn.recurrent import recur
+from jaxdl.nn.recurrent_layers import Recurrent, RecurrentLayers
 
 __all__ = [
+    "CELLS",
     "CPU_LAYOUT",
     "INITIALIZERS",
+    "Cell",
     "Conv",
     "DenseOfImages",
+    "Recurrent",
+    "RecurrentLayers",
+    "State",
     "change_layout",
     "convolve",
     "dropout",
+    "find_cell",
     "flax_model",
     "initializer",
     "max_pool",
+    "recur",
 ]

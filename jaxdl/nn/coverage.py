@@ -2,11 +2,10 @@
 
 import collections
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, PyTree
 
 from jaxdl.nn.example_gradients import TappedUse
@@ -172,23 +171,23 @@ def _grown_axis(shape: tuple[int, ...], larger: tuple[int, ...], size: int) -> i
 def _reaches(losses_of: Callable[[PyTree], Array], params: PyTree) -> bool:
     """Whether the losses depend on the parameters, by the structure of the program alone.
 
-    The tangents of what does not depend on a differentiated argument are zeros by construction,
-    which a rule of one's own can ask to see.
+    A rule of one's own can ask whether an array depends on what is differentiated by.
     """
     seen: list[bool] = []
 
-    @jax.custom_jvp
+    @jax.custom_vjp
     def probe(losses: Array) -> Array:
         return losses
 
-    def rule(primals, tangents):
-        seen.append(not isinstance(tangents[0], SymbolicZero))
-        return primals[0], jnp.zeros_like(primals[0])
+    def forward(losses: Any):
+        seen.append(losses.perturbed)
+        return losses.value, None
 
-    probe.defjvp(rule, symbolic_zeros=True)
-    jax.eval_shape(
-        lambda params: jax.jvp(lambda some: probe(losses_of(some)), (params,), (params,)), params
-    )
+    def backward(_, cotangent):
+        return (cotangent,)
+
+    probe.defvjp(forward, backward, symbolic_zeros=True)
+    jax.eval_shape(lambda params: jax.vjp(lambda some: probe(losses_of(some)), params)[0], params)
     return any(seen)
 
 

@@ -32,6 +32,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxdl.nn.convolution import COST_OF_MOVING, Padding, Pair, explicit_padding, windows
 from jaxdl.nn.layers import Conv, DenseOfImages
+from jaxdl.nn.recurrent_layers import RecurrentSums
 from jaxdl.nn.taps import Layer
 from jaxdl.precision import widened
 from jaxdl.types import Params
@@ -140,10 +141,7 @@ def _of_any(module: nn.Module, params: Params, uses: Uses) -> dict[str, Array]:
 
 
 def _of_dense(module: nn.Dense, params: Params, uses: Uses) -> NormsOrGradients:
-    inputs, cotangents = (
-        jnp.concatenate([_positions(side) for side in sides], axis=1)
-        for sides in zip(*map(_one, uses), strict=True)
-    )
+    inputs, cotangents = _joined(uses)
     return _of_products(inputs, cotangents, module.use_bias)
 
 
@@ -195,12 +193,21 @@ def _of_flax_conv(module: nn.Conv, params: Params, uses: Uses) -> NormsOrGradien
     return _of_convolution(uses, kernel_size, strides, padding, "NHWC", module.use_bias)
 
 
+def _of_recurrent(module: RecurrentSums, params: Params, uses: Uses) -> Array:
+    """Each parameter of its own, or part of one, adds the square of a product."""
+    seen, cotangents = _joined(uses)
+    products = module.products(seen, cotangents)
+    squares = [_squares_of_products(*product) for product in products]
+    return functools.reduce(jnp.add, squares)
+
+
 _RULES: dict[type[nn.Module], Callable[..., NormsOrGradients | None]] = {
     nn.Dense: _of_dense,
     DenseOfImages: _of_dense_of_images,
     nn.Embed: _of_embedding,
     Conv: _of_our_conv,
     nn.Conv: _of_flax_conv,
+    RecurrentSums: _of_recurrent,
 }
 """By the very class of the layer; None where a layer of it is set up in a way that has no rule."""
 
@@ -261,6 +268,15 @@ def _of_products(
     if positions * (columns + features) < columns * features:
         return _norms_by_gram(inputs, cotangents, use_bias=use_bias)
     return _gradients_of_products(inputs, cotangents, use_bias=use_bias)
+
+
+def _squares_of_products(
+    inputs: Float[Array, "batch positions inputs"],
+    cotangents: Float[Array, "batch positions outputs"],
+    use_bias: bool,
+) -> Float[Array, " batch"]:
+    found = _of_products(inputs, cotangents, use_bias)
+    return found if isinstance(found, jax.Array) else sum_of_squares(found)
 
 
 def _gradients_of_products(
@@ -488,6 +504,12 @@ def _squares(values: Array, axis: int) -> Float[Array, " batch"]:
     columns = jnp.moveaxis(widened(values), axis, -1).reshape(-1, values.shape[axis])
     ones = jnp.ones(columns.shape[0], columns.dtype)
     return jnp.matmul(ones, jnp.square(columns), precision="highest")
+
+
+def _joined(uses: Uses) -> One:
+    """Inputs and cotangents ``(batch, positions, features)``, those of all uses in a row."""
+    sides = zip(*map(_one, uses), strict=True)
+    return One(*(jnp.concatenate([_positions(of) for of in side], axis=1) for side in sides))
 
 
 def _positions(ones: Float[Array, "batch ..."]) -> Float[Array, "batch positions features"]:

@@ -15,12 +15,18 @@ that it is to compute by), whose parameters are all its own, called on one array
 within a transformation inside the model (`jax.vmap`, `jax.checkpoint`, a scan): out of these
 nothing can be handed. Any other module may do anything, such as hold what is being traced, or ask
 for random numbers where there are some, and would not do the same alone.
+
+A layer of `jaxdl.nn` whose parameters do not meet its inputs all at once may *tap itself*: its
+method ``tapped`` takes the offset and what ``__call__`` takes, and gives besides the layer's
+outputs the inputs of another layer, a linear one in the same parameters, which stands for it in a
+`Use`; an array like the outputs of that one; and that one. The cotangent of the offset is that of
+these outputs. ``can_be_tapped`` tells whether it does so.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -126,19 +132,18 @@ def call_tapped(call: Callable[[], PyTree], taps: Taps, *, is_mapped: bool):
         alone = module.clone(parent=None, name=None)
         if module.path not in taps.paths or not _is_hashable(alone):
             return next_function(*args)
-        params = lax.stop_gradient(module.variables["params"])
+        variables = {"params": lax.stop_gradient(module.variables["params"])}
+        offset = taps.offsets[len(uses)] if taps.offsets else None
         try:
-            outputs = alone.apply({"params": params}, *args)
+            call = _call_self_tapped if hasattr(alone, "tapped") else _call_layer
+            tapped = call(alone, variables, offset, args)
         except FlaxError:  # it draws, or has parameters or state that are not its own
             return next_function(*args)
-        if not isinstance(outputs, jax.Array) or not jnp.issubdtype(outputs.dtype, jnp.inexact):
+        if not _is_inexact(tapped.sums):
             return next_function(*args)
-        layer = Layer(module.path, alone, outputs.ndim, is_mapped)
-        if taps.offsets:
-            # Of every example, even where the outputs are of none (those of a constant).
-            outputs = outputs + taps.offsets[len(uses)]
-        uses.append(Use(args[0], outputs, layer))
-        return outputs
+        layer = Layer(module.path, tapped.layer, tapped.sums.ndim, is_mapped)
+        uses.append(Use(tapped.inputs, tapped.sums, layer))
+        return tapped.outputs
 
     if _tapped_calls:
         _tapped_calls[-1] += 1
@@ -147,11 +152,39 @@ def call_tapped(call: Callable[[], PyTree], taps: Taps, *, is_mapped: bool):
     return outputs, tuple(uses)
 
 
-def _is_layer(module: nn.Module, args: tuple) -> bool:
+class _Tapped(NamedTuple):
+    """A layer that was called: its outputs, and of a use the inputs, the outputs and the layer."""
+
+    outputs: PyTree
+    inputs: Array
+    sums: Array
+    layer: nn.Module
+
+
+def _call_layer(alone: nn.Module, variables: PyTree, offset: Array | None, args: tuple) -> _Tapped:
+    outputs: Any = alone.apply(variables, *args)
+    if offset is not None and _is_inexact(outputs):
+        # Of every example, even where the outputs are of none (those of a constant).
+        outputs = outputs + offset
+    return _Tapped(outputs, args[0], outputs, alone)
+
+
+def _call_self_tapped(alone: Any, variables: PyTree, offset: Array | None, args: tuple) -> _Tapped:
+    return _Tapped(*alone.apply(variables, offset, *args, method=alone.tapped))
+
+
+def _is_inexact(outputs: Any) -> bool:
+    return isinstance(outputs, jax.Array) and jnp.issubdtype(outputs.dtype, jnp.inexact)
+
+
+def _is_layer(module: Any, args: tuple) -> bool:
     params = module.variables.get("params", {})
     has_only_arrays = bool(params) and all(isinstance(of, jax.Array) for of in params.values())
-    takes_one_array = len(args) == 1 and isinstance(args[0], jax.Array)
-    return has_only_arrays and takes_one_array and _is_known(module)
+    if not (has_only_arrays and _is_known(module)):
+        return False
+    if hasattr(module, "tapped"):
+        return module.can_be_tapped()
+    return len(args) == 1 and isinstance(args[0], jax.Array)
 
 
 _LIBRARIES = ("flax.linen.", "jaxdl.nn.")

@@ -1,0 +1,211 @@
+"""Recurrent networks: classifiers of sequences, and models of language."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxdl.nn import dropout, find_cell, flax_model, initializer
+from jaxdl.nn.cells import State
+from jaxdl.nn.recurrent_layers import RecurrentLayers
+from jaxdl.parallel import device_count, device_index, gather_over_devices
+from jaxdl.pixels import scale_pixels
+from jaxdl.types import Keys, Model, Number
+
+
+def sequence_classifier(
+    cell: str,
+    units: Sequence[int],
+    *,
+    classes: int,
+    is_bidirectional: bool = False,
+    is_normalized: bool = False,
+    dropout_rate: Number | None = None,
+    recurrent_dropout_rate: Number | None = None,
+) -> Model:
+    """Recurrent layers over a sequence, and logits of their last states.
+
+    From sequences ``(batch, time, ...)`` to ``(batch, classes)``; what lies behind the time is
+    flattened, so that an image is the sequence of its rows, from the top. uint8 is taken for pixels
+    and scaled.
+
+    Args:
+        cell: by name (`jaxdl.nn.find_cell`).
+        units: of the layers.
+        classes: how many logits.
+        is_bidirectional: with cells in both directions; the logits see the last state of each.
+        is_normalized: with layer normalization.
+        dropout_rate: between layers and before the logits; a leaf of the model, as the next.
+        recurrent_dropout_rate: inside the layers (``kept`` of `jaxdl.nn.recur`).
+
+    Raises:
+        InputError: no cell has this name.
+
+    >>> model = sequence_classifier("lstm", [128], classes=10)
+    >>> params, _ = model.init(jax.random.key(0), jnp.zeros((1, 28, 28)))
+    >>> sum(leaf.size for leaf in jax.tree.leaves(params))
+    81674
+    """
+    find_cell(cell)
+    module = SequenceClassifier(cell, tuple(units), classes, is_bidirectional, is_normalized)
+    return flax_model(module, **_rates(dropout_rate, recurrent_dropout_rate))
+
+
+class SequenceClassifier(nn.Module):
+    """The network as a Flax module; see `sequence_classifier`."""
+
+    cell: str
+    units: tuple[int, ...]
+    classes: int
+    is_bidirectional: bool = False
+    is_normalized: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Array,
+        keys: Keys,
+        dropout_rate: Number | None,
+        recurrent_dropout_rate: Number | None,
+    ) -> Float[Array, "batch classes"]:
+        """Gives the logits."""
+        steps = scale_pixels(inputs).reshape(*inputs.shape[:2], -1).swapaxes(0, 1)
+        layers = RecurrentLayers(
+            self.cell, self.units, self.is_bidirectional, self.is_normalized, name="recurrent"
+        )
+        _, states = layers(
+            steps, keys, dropout_rate=dropout_rate, recurrent_dropout_rate=recurrent_dropout_rate
+        )
+        of_last = states[-1 - self.is_bidirectional :]
+        last = jnp.concatenate([state.hidden for state in of_last], axis=1)
+        if dropout_rate is not None:
+            last = dropout(last, dropout_rate, keys, layer=2 * len(self.units))
+        return nn.Dense(self.classes, kernel_init=initializer("glorot_uniform"), name="dense")(last)
+
+
+MEMORY = "memory"
+
+
+def language_model(
+    vocabulary: int,
+    *,
+    cell: str = "lstm",
+    units: Sequence[int] = (512, 512),
+    embedding: int = 64,
+    is_stateful: bool = False,
+    dropout_rate: Number | None = None,
+    recurrent_dropout_rate: Number | None = None,
+) -> Model:
+    """Recurrent layers that foretell each next token, from ``(batch, time)`` integers to logits.
+
+    The logits are ``(batch, time, vocabulary)``, those at a place from the tokens up to it.
+
+    A *stateful* model goes on, while it trains, from where the batch before left off: the sequence
+    in a place of the batch continues the one in the same place before it, and the gradient ends
+    where the batch begins (truncated back-propagation through time, Williams and Peng 1990). Its
+    model state is the states of all layers, for the whole batch, so initialize it with a batch of
+    the full size. A sequence whose first token is given as its complement ``~token``, below 0,
+    begins anew (`jaxdl.data.contiguous_streams` marks them). An evaluation begins anew everywhere.
+
+    Args:
+        vocabulary: how many tokens.
+        cell: by name (`jaxdl.nn.find_cell`).
+        units: of the layers.
+        embedding: how many numbers stand for a token.
+        is_stateful: see above.
+        dropout_rate: of the embedding, between layers and before the logits; a leaf of the model,
+            as the next.
+        recurrent_dropout_rate: inside the layers (``kept`` of `jaxdl.nn.recur`).
+
+    Raises:
+        InputError: no cell has this name.
+
+    >>> model = language_model(65, units=[32])
+    >>> params, state = model.init(jax.random.key(0), jnp.zeros((1, 8), jnp.int32))
+    >>> model.apply(params, state, jnp.zeros((2, 8), jnp.int32), None)[0].shape
+    (2, 8, 65)
+    """
+    find_cell(cell)
+    module = LanguageModel(vocabulary, cell, tuple(units), embedding, is_stateful)
+    return flax_model(module, **_rates(dropout_rate, recurrent_dropout_rate))
+
+
+class LanguageModel(nn.Module):
+    """The network as a Flax module; see `language_model`."""
+
+    vocabulary: int
+    cell: str = "lstm"
+    units: tuple[int, ...] = (512, 512)
+    embedding: int = 64
+    is_stateful: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "batch time"],
+        keys: Keys,
+        dropout_rate: Number | None,
+        recurrent_dropout_rate: Number | None,
+    ) -> Float[Array, "batch time vocabulary"]:
+        """Gives the logits."""
+        rates = (dropout_rate, recurrent_dropout_rate)
+        if not self.is_stateful:
+            return self.read(tokens, None, keys, *rates)[0]
+        is_new = tokens[:, :1] < 0
+        tokens = jnp.where(tokens < 0, ~tokens, tokens)
+        kept = self.variable(MEMORY, "states", self.begin, tokens.shape[0])
+        if keys is None:
+            return self.read(tokens, None, keys, *rates)[0]
+        first = jax.tree.map(
+            lambda of: jnp.where(is_new, 0, _own_part(of, len(tokens))), kept.value
+        )
+        logits, last = self.read(tokens, first, keys, *rates)
+        kept.value = jax.tree.map(lambda of: gather_over_devices(lax.stop_gradient(of)), last)
+        return logits
+
+    @nn.compact
+    def read(
+        self,
+        tokens: Int[Array, "batch time"],
+        states: Sequence[State] | None = None,
+        keys: Keys = None,
+        dropout_rate: Number | None = None,
+        recurrent_dropout_rate: Number | None = None,
+    ) -> tuple[Float[Array, "batch time vocabulary"], list[State]]:
+        """Gives the logits and the last states, to read on from; ``states`` are where to begin."""
+        values = nn.Embed(self.vocabulary, self.embedding, name="embedding")(tokens.T)
+        layers = RecurrentLayers(self.cell, self.units, first_draw=2, name="recurrent")
+        if dropout_rate is not None:
+            values = dropout(values, dropout_rate, keys, layer=0, batch_axis=1)
+        values, last = layers(
+            values,
+            keys,
+            states,
+            dropout_rate=dropout_rate,
+            recurrent_dropout_rate=recurrent_dropout_rate,
+        )
+        if dropout_rate is not None:
+            values = dropout(values, dropout_rate, keys, layer=1, batch_axis=1)
+        kernel_init = initializer("glorot_uniform")
+        logits = nn.Dense(self.vocabulary, kernel_init=kernel_init, name="dense")(values)
+        return logits.swapaxes(0, 1), last
+
+    def begin(self, batch: int) -> list[State]:
+        """The states before the first token."""
+        cell = find_cell(self.cell)
+        return [cell.zero_state(batch, units) for units in self.units]
+
+
+def _own_part(states: Float[Array, "batch units"], share: int) -> Float[Array, "share units"]:
+    """The states of this device's part of the batch."""
+    if device_count() == 1:
+        return states
+    return lax.dynamic_slice_in_dim(states, device_index() * share, share)
+
+
+def _rates(dropout_rate: Number | None, recurrent_dropout_rate: Number | None) -> dict:
+    rates = {"dropout_rate": dropout_rate, "recurrent_dropout_rate": recurrent_dropout_rate}
+    return {name: None if of is None else jnp.float32(of) for name, of in rates.items()}
