@@ -29,18 +29,27 @@ experiments/README.md tells.
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jaxdl import checkpoint, cli, data, diagnostics, losses, models, optim, plots, sessions, train
+from jaxdl import (
+    checkpoint,
+    classifiers,
+    cli,
+    data,
+    diagnostics,
+    losses,
+    models,
+    optim,
+    plots,
+    sessions,
+    train,
+)
 from jaxdl.claims import Claim, conclude
 from jaxdl.data.augment import Moves, random_moves
-from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
 from jaxdl.gradients import mean_gradient
 from jaxdl.instruments import write_instruments
@@ -54,7 +63,7 @@ from jaxdl.runs import (
     resolved_config,
 )
 from jaxdl.statistics import mean_and_interval
-from jaxdl.types import Examples, LossFn, Model, Variables
+from jaxdl.types import LossFn, Model, Variables
 
 SHOWN = 30
 """Test digits in the figure of predictions."""
@@ -141,17 +150,19 @@ def run(config: Config) -> None:
     dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
     with open_run("mnist_cnn", config) as directory:
         trained, loss_fn = fit(config, dataset, directory, mesh)
-        params, model_state = train.final_params(trained.state)
-        results = test(config, loss_fn, params, model_state, dataset.test)
-        first = first_seed(config, Variables(params, model_state))
+        variables = Variables(*train.final_params(trained.state))
+        results = classifiers.test(loss_fn, variables, dataset.test, seeds=config.seeds)
+        first = classifiers.first_seed(variables, seeds=config.seeds)
         checkpoint.save(directory.directory / "model", 0, first, config={}, notes={})
         draw(build_model(config), first, dataset, trained.epochs, directory.figures)
         if config.diagnostics:
             write_instruments(directory, "lenet", trained.epochs)
-        report(results, trained)
+        classifiers.report(results, trained)
         claims = accuracy_claims(config, results)
-        conclude(directory, summary(results, params, dataset, trained), claims)
-    if failed_step(trained) is not None:
+        conclude(
+            directory, classifiers.summary(results, variables.params, dataset, trained), claims
+        )
+    if classifiers.failed_step(trained) is not None:
         sys.exit(1)
 
 
@@ -203,11 +214,9 @@ def fit(
     if config.curvature:
         update = diagnostics.with_curvature(update, loss_fn)
 
-    def init(key):
-        return train.init_state(key, model, optimizer, examples.inputs[:1])
-
-    seeds = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
-    state = jax.jit(jax.vmap(init))(seeds) if config.seeds > 1 else jax.jit(init)(seeds[0])
+    state = classifiers.init_states(
+        config.seed, config.seeds, model, optimizer, examples.inputs[:1]
+    )
     trained = sessions.train_in_run(
         directory,
         update,
@@ -235,47 +244,6 @@ def build_model(config: Config) -> Model:
     return models.lenet(dropout_rates=config.dropout)
 
 
-def test(config: Config, loss_fn, params, model_state, examples: Examples) -> dict[str, list]:
-    """Loss and accuracy of each seed on the test examples."""
-
-    def evaluate(params, model_state):
-        return train.evaluate(loss_fn, params, model_state, examples)
-
-    evaluate = jax.vmap(evaluate) if config.seeds > 1 else evaluate
-    seen = evaluate(params, model_state)
-    return {name: np.atleast_1d(value).tolist() for name, value in seen.items()}
-
-
-def first_seed(config: Config, variables: Variables) -> Variables:
-    """The variables to keep for predictions and figures."""
-    return jax.tree.map(lambda leaf: leaf[0], variables) if config.seeds > 1 else variables
-
-
-def summary(
-    results: dict[str, list], params: Any, dataset: data.Dataset, trained: sessions.Trained
-) -> dict[str, Any]:
-    """What ``summary.json`` holds besides where it comes from."""
-    means = {f"test_{name}": mean_and_interval(seeds) for name, seeds in results.items()}
-    return {
-        **{name: mean for name, (mean, _) in means.items()},
-        **{f"{name}_interval": half_width for name, (_, half_width) in means.items()},
-        **{f"test_{name}_of_seeds": seeds for name, seeds in results.items()},
-        "epochs": trained.epochs["loss"].shape[-1],
-        "failed_step": failed_step(trained),
-        **trained.best,
-        "params_sha256": tree_sha256(params),
-        "dataset_sha256": dataset.sha256,
-        "seconds_compiling": trained.seconds_compiling,
-        "seconds_running": trained.seconds_running,
-    }
-
-
-def failed_step(trained: sessions.Trained) -> int | None:
-    """The first step of any seed whose loss or gradient was not finite."""
-    first = int(trained.state.failed_step.min())
-    return None if first == train.NEVER else first
-
-
 def accuracy_claims(config: Config, results: dict[str, list]) -> list[Claim]:
     """What is claimed of the accuracy: nothing where it is not known what to expect."""
     recipe = resolved_config(RECIPES[config.recipe], without=OF_EXPECTED)
@@ -294,21 +262,6 @@ def accuracy_claims(config: Config, results: dict[str, list]) -> list[Claim]:
     ]
 
 
-def report(results: dict[str, list], trained: sessions.Trained) -> None:
-    """Prints the result in a few lines, a failure first."""
-    if (failed := failed_step(trained)) is not None:
-        print(f"stopped early: loss or gradient were not finite at step {failed}")
-    mean, half_width = mean_and_interval(results["accuracy"])
-    best = np.atleast_1d(trained.best.get("best_epoch", [])).tolist()
-    chosen = f", parameters of epoch {', '.join(map(str, best))}" if best else ""
-    seeds, epochs = len(results["accuracy"]), trained.epochs["loss"].shape[-1]
-    spread = f" ± {half_width:.2%} (95% interval, {seeds} seeds)" if seeds > 1 else ""
-    print(
-        f"test accuracy {mean:.2%}{spread} after {epochs} epoch{'s' * (epochs > 1)}{chosen}; "
-        f"{trained.seconds_compiling:.0f} s to compile, {trained.seconds_running:.0f} s to run"
-    )
-
-
 def draw(
     model: Model,
     variables: Variables,
@@ -318,7 +271,7 @@ def draw(
 ) -> None:
     """Draws what was learned, on the test examples."""
     images, truths = (np.asarray(a) for a in dataset.test)
-    probabilities = predict(model, variables, dataset.test)
+    probabilities = classifiers.predict(model, variables, dataset.test)
     predictions = probabilities.argmax(axis=-1)
     first_kernel = variables.params["conv1"]["kernel"]
     maps = models.lenet_feature_maps(variables.params, dataset.test.inputs[:1])
@@ -335,17 +288,6 @@ def draw(
         ),
     }
     plots.save_all(figures, folder)
-
-
-def predict(model: Model, variables: Variables, examples: Examples) -> np.ndarray:
-    """The probabilities of each class, ``(examples, classes)``."""
-
-    @jax.jit
-    def probabilities(images):
-        return jax.nn.softmax(model.apply(*variables, images, None)[0])
-
-    parts = np.array_split(np.asarray(examples.inputs), 10)
-    return np.concatenate([probabilities(part) for part in parts])
 
 
 if __name__ == "__main__":

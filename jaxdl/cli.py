@@ -50,6 +50,7 @@ Config = TypeVar("Config")
 MAX_ERROR_LINES = 3
 _CONFIG_HELP = "--config FILE takes the defaults from the config.json of an earlier run instead."
 _MOST_CPU_DEVICES = 256  # JAX makes any number, but takes a minute for 20,000
+_LEAST_SHARE = 8  # examples; of fewer a device makes small products, and waits for the others
 _BROKEN_PIPE = 128 + 13  # the shell's code for SIGPIPE, which Windows lacks
 
 
@@ -172,6 +173,24 @@ def use_devices(count: int | None = None) -> Mesh:
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", cores)
     return make_mesh(count)
+
+
+def use_devices_for_batches(count: int | None, batch_size: int) -> Mesh:
+    """The same for batches that are split over the devices.
+
+    Args:
+        count: how many; by default as many as there are, if each gets as many examples as every
+            other and at least `_LEAST_SHARE` of them.
+        batch_size: examples in a batch.
+
+    Raises:
+        InputError: ``count`` is less than 1 or more than there can be.
+    """
+    mesh = use_devices(count)
+    if count is not None:
+        return mesh
+    most = min(mesh.size, batch_size // _LEAST_SHARE)
+    return make_mesh(max((n for n in range(1, most + 1) if batch_size % n == 0), default=1))
 
 
 def _own_cores() -> int:

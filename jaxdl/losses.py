@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Integer, Key
 
 from jaxdl.pixels import scale_pixels
 from jaxdl.types import (
@@ -100,6 +100,25 @@ def accuracy(logits: Float[Array, "batch classes"], labels: Labels) -> Float[Arr
     return (jnp.argmax(logits, axis=-1) == labels).astype(logits.dtype)
 
 
+def token_cross_entropy(
+    logits: Float[Array, "batch time tokens"], targets: Integer[Array, "batch time"]
+) -> Float[Array, " batch"]:
+    """`softmax_cross_entropy` of each token, in nats, the mean over a sequence's tokens.
+
+    >>> token_cross_entropy(jnp.zeros((1, 3, 2)), jnp.array([[0, 1, 1]]))
+    Array([0.6931472], dtype=float32)
+    """
+    losses = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
+    return losses.mean(axis=1)
+
+
+def token_accuracy(
+    logits: Float[Array, "batch time tokens"], targets: Integer[Array, "batch time"]
+) -> Float[Array, " batch"]:
+    """The share of a sequence's tokens that have the largest logit."""
+    return (jnp.argmax(logits, axis=-1) == targets).astype(logits.dtype).mean(axis=1)
+
+
 def supervised_loss(
     model: Model,
     example_loss: Callable[[Array, Array], Float[Array, " batch"]],
@@ -133,6 +152,11 @@ def classification_loss(model: Model, label_smoothing: Number = 0.0) -> LossFn:
     )
     evaluation = supervised_loss(model, softmax_cross_entropy, accuracy=accuracy)
     return Partial(_train_or_evaluate, training, evaluation)
+
+
+def language_loss(model: Model) -> LossFn:
+    """`supervised_loss` by the cross-entropy of each next token, in nats, with its accuracy."""
+    return supervised_loss(model, token_cross_entropy, accuracy=token_accuracy)
 
 
 def with_penalty(loss_fn: LossFn, penalty: Callable[[Params], Float[Array, ""]]) -> LossFn:

@@ -66,6 +66,7 @@ def train_in_run(
     quiet: bool = False,
     patience: int | None = None,
     mesh: Mesh | None = None,
+    in_order: bool = False,
     checkpoint_steps: int | None = None,
 ) -> Trained:
     """Trains as `jaxdl.train.fit` does, with progress, a row an epoch and checkpoints.
@@ -87,6 +88,7 @@ def train_in_run(
         quiet: show no progress.
         patience: epochs without a lower validation loss.
         mesh: devices.
+        in_order: do not shuffle.
         checkpoint_steps: save at least so often; a run may go on with another number.
 
     Raises:
@@ -115,6 +117,7 @@ def train_in_run(
         evaluations=evaluations,
         patience=patience,
         mesh=mesh,
+        in_order=in_order,
         segments_per_epoch=segments_per_epoch,
     )
     before = dict(notes)

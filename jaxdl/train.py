@@ -29,6 +29,7 @@ from jaxdl.errors import InputError
 from jaxdl.gradients import masked_dot
 from jaxdl.parallel import device_count, device_index, sum_over_devices
 from jaxdl.types import (
+    MEMORY,
     Batch,
     Examples,
     GradientFn,
@@ -114,6 +115,7 @@ class Plan(NamedTuple):
     batch_size: int
     steps_per_epoch: int
     steps_per_segment: int
+    in_order: bool
 
 
 # --- one step ------------------------------------------------------------------------------------
@@ -217,10 +219,11 @@ def fit(
     evaluations: Mapping[str, Examples] | None = None,
     patience: int | None = None,
     mesh: Mesh | None = None,
+    in_order: bool = False,
 ) -> tuple[FitState, History]:
     """A whole run as one compiled program, from a state that stays as it is.
 
-    Each epoch sees every example once, in an order of its own; where the batch size does not
+    Each epoch sees every example once, shuffled anew; where the batch size does not
     divide their number the last batch is smaller. Batch size 1, b and ``len(examples.targets)``
     are stochastic, mini-batch and batch gradient descent.
 
@@ -237,6 +240,8 @@ def fit(
             parameters of its lowest loss are kept.
         patience: stop after this many epochs without a lower validation loss.
         mesh: devices over which to split each batch (`jaxdl.parallel.make_mesh`).
+        in_order: take the examples of each epoch as they are given, for a model that carries its
+            state from batch to batch (`jaxdl.data.contiguous_streams`).
 
     Returns:
         The state at the end and the history. After a step whose loss or gradient is not finite
@@ -257,6 +262,7 @@ def fit(
         evaluations=evaluations,
         patience=patience,
         mesh=mesh,
+        in_order=in_order,
         segments_per_epoch=1,
     )
     return _fit(*program, plan=plan, epochs=epochs, mesh=mesh)
@@ -273,6 +279,7 @@ def fit_in_segments(
     evaluations: Mapping[str, Examples] | None = None,
     patience: int | None = None,
     mesh: Mesh | None = None,
+    in_order: bool = False,
     segments_per_epoch: int = 1,
 ) -> Iterator[Segment]:
     """The same run as `fit`, seen between segments: for progress, checkpoints, logs.
@@ -298,6 +305,7 @@ def fit_in_segments(
         evaluations=evaluations,
         patience=patience,
         mesh=mesh,
+        in_order=in_order,
         segments_per_epoch=segments_per_epoch,
     )
     # A generator of its own, so that what is wrong is said here and not where it is iterated.
@@ -547,8 +555,10 @@ def _on(mesh: Mesh | None, function: Callable) -> Callable:
 def _segment_rows(state: TrainState, examples: Examples, plan: Plan) -> Int[Array, "steps batch"]:
     """The indices of the segment that begins at ``state.step``, a row per step."""
     epoch, place = jnp.divmod(state.step, plan.steps_per_epoch)
-    key = jax.random.fold_in(jax.random.fold_in(state.key, 0), epoch)
-    order = jax.random.permutation(key, examples.targets.shape[0])
+    order = jnp.arange(examples.targets.shape[0])
+    if not plan.in_order:
+        key = jax.random.fold_in(jax.random.fold_in(state.key, 0), epoch)
+        order = jax.random.permutation(key, order)
     # Rows of padding behind the epoch's last step, which a segment may run into.
     rows = _rows(order, plan.steps_per_epoch + plan.steps_per_segment, plan.batch_size)
     return lax.dynamic_slice_in_dim(rows, place, plan.steps_per_segment)
@@ -587,6 +597,7 @@ def _prepare(
     evaluations: Mapping[str, Examples] | None,
     patience: int | None,
     mesh: Mesh | None,
+    in_order: bool,
     segments_per_epoch: int,
 ) -> tuple[Plan, _Program]:
     """Checks the arguments of a run and brings them into the form of its compiled program."""
@@ -598,13 +609,17 @@ def _prepare(
         raise InputError("evaluations need a loss_fn")
     if patience is not None and VALIDATION not in evaluated:
         raise InputError(f"patience needs an evaluation named {VALIDATION!r}")
-    plan = Plan(batch_size, steps, -(-steps // max(1, min(segments_per_epoch, steps))))
+    segment = -(-steps // max(1, min(segments_per_epoch, steps)))
+    plan = Plan(batch_size, steps, segment, in_order)
     if not isinstance(state, FitState):
         state = begin(update, state, examples, batch_size, keep_best=VALIDATION in evaluated)
     limit = jnp.int32(NEVER if patience is None else patience)
     program = _Program(as_pytree(update), as_pytree(loss_fn), state, examples, evaluated, limit)
     if mesh is not None:
-        if mesh.size > 1 and jax.tree.leaves(state.train.model_state):
+        moved = state.train.model_state
+        if isinstance(moved, dict):
+            moved = {name: of for name, of in moved.items() if name != MEMORY}
+        if mesh.size > 1 and jax.tree.leaves(moved):
             raise InputError(
                 "a model whose state each batch moves (batch norm) trains on one device; "
                 "take a group or layer norm, or no mesh"

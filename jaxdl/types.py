@@ -24,6 +24,12 @@ Params = PyTree
 ModelState = PyTree
 """What a model carries besides its parameters: running statistics, say. ``{}`` for most."""
 
+MEMORY = "memory"
+"""The name, in a model state, of what belongs to the places of a batch, a row for each of them.
+
+It holds the rows of the batch on all devices, of which a model takes those of its own examples.
+"""
+
 Keys = Key[Array, " batch"] | None
 """One random key per example while training; None to evaluate (nothing is drawn)."""
 

@@ -121,7 +121,7 @@ def test_streams_by_their_definition(count, batch_size, length, dtype):
     tokens = np.random.default_rng(0).integers(0, 200, count).astype(dtype)
     inputs, targets = contiguous_streams(tokens, batch_size, length)
     assert isinstance(inputs, jax.Array)
-    assert inputs.dtype == dtype
+    assert inputs.dtype == jnp.int32
     assert targets.dtype == jnp.int32
     steps = (count - 1) // (batch_size * length)
     assert inputs.shape == targets.shape == (steps * batch_size, length)
@@ -129,7 +129,9 @@ def test_streams_by_their_definition(count, batch_size, length, dtype):
         for stream in range(batch_size):
             for place in range(length):
                 at = stream * steps * length + step * length + place
-                assert inputs[step * batch_size + stream, place] == tokens[at]
+                is_first = step == place == 0
+                token = ~tokens[at].astype(int) if is_first else tokens[at]
+                assert inputs[step * batch_size + stream, place] == token
                 assert targets[step * batch_size + stream, place] == tokens[at + 1]
 
 
@@ -138,6 +140,8 @@ def test_streams_go_on_from_batch_to_batch():
     inputs, targets = contiguous_streams(tokens, batch_size=5, length=11)
     batches = np.asarray(inputs).reshape(-1, 5, 11)
     np.testing.assert_array_equal(batches[1:, :, 0], batches[:-1, :, -1] + 1)
+    assert (batches < 0).sum() == (batches[0, :, 0] < 0).sum() == 5
+    inputs = np.where(inputs < 0, ~inputs, inputs)
     np.testing.assert_array_equal(targets, inputs + 1)
     assert len(np.unique(inputs)) == inputs.size > 1000 - 5 * 11 - 1
 

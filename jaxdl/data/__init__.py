@@ -11,6 +11,7 @@ from jaxdl.data.dataset import Dataset, split_validation
 from jaxdl.data.load import load
 from jaxdl.data.load_text import load_text
 from jaxdl.data.prepared import prepare
+from jaxdl.data.sequences import image_sequences
 from jaxdl.data.sources import FASHION_MNIST_CLASSES
 from jaxdl.data.streams import contiguous_streams, random_windows, windows
 from jaxdl.data.text import Text, split_text
@@ -40,6 +41,7 @@ __all__ = [
     "character_vocabulary",
     "contiguous_streams",
     "count_vectors",
+    "image_sequences",
     "inverse_document_frequencies",
     "load",
     "load_text",

@@ -25,9 +25,9 @@ def contiguous_streams(
     For training that carries a state from batch to batch: row ``t * batch_size + b`` is window
     ``t`` of stream ``b``, so that each row of a batch goes on where the same row of the batch
     before has ended. Stream ``b`` is the ``b``-th of ``batch_size`` equal parts of the sequence;
-    less than ``batch_size * length`` tokens (and the last target) are left out at its end. The first
-    token of each stream is given as its complement, ``~token``, which is below 0: there a state
-    begins anew (`jaxdl.models.language_model`).
+    less than ``batch_size * length`` tokens (and the last target) are left out at its end. The
+    first token of each stream is given as its complement, ``~token``, which is below 0: there a
+    state begins anew (`jaxdl.models.language_model`).
 
     Args:
         tokens: of the whole sequence.

@@ -130,7 +130,8 @@ def refuse_state(model_state: ModelState) -> None:
     if jax.tree.leaves(model_state):
         raise InputError(
             "an example has no gradient of its own in a model whose state each batch moves "
-            "(batch norm); take a group or layer norm"
+            "(batch norm, a state that is carried on); take a group or layer norm, or a model that "
+            "is not stateful"
         )
 
 

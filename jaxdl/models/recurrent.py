@@ -1,19 +1,21 @@
 """Recurrent networks: classifiers of sequences, and models of language."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Integer
 
 from jaxdl.nn import dropout, find_cell, flax_model, initializer
 from jaxdl.nn.cells import State
 from jaxdl.nn.recurrent_layers import RecurrentLayers
 from jaxdl.parallel import device_count, device_index, gather_over_devices
 from jaxdl.pixels import scale_pixels
-from jaxdl.types import Keys, Model, Number
+from jaxdl.types import MEMORY, Keys, Model, Number, Params, Static
 
 
 def sequence_classifier(
@@ -72,21 +74,49 @@ class SequenceClassifier(nn.Module):
         recurrent_dropout_rate: Number | None,
     ) -> Float[Array, "batch classes"]:
         """Gives the logits."""
-        steps = scale_pixels(inputs).reshape(*inputs.shape[:2], -1).swapaxes(0, 1)
-        layers = RecurrentLayers(
-            self.cell, self.units, self.is_bidirectional, self.is_normalized, name="recurrent"
-        )
-        _, states = layers(
-            steps, keys, dropout_rate=dropout_rate, recurrent_dropout_rate=recurrent_dropout_rate
-        )
+        _, states = self._read(inputs, keys, dropout_rate, recurrent_dropout_rate)
         of_last = states[-1 - self.is_bidirectional :]
         last = jnp.concatenate([state.hidden for state in of_last], axis=1)
         if dropout_rate is not None:
             last = dropout(last, dropout_rate, keys, layer=2 * len(self.units))
-        return nn.Dense(self.classes, kernel_init=initializer("glorot_uniform"), name="dense")(last)
+        return self._classify(last)
+
+    @nn.compact
+    def at_each_step(self, inputs: Array) -> Float[Array, "batch time classes"]:
+        """Gives the logits that would be the last ones if the sequence ended at each step."""
+        outputs, _ = self._read(inputs, None, None, None)
+        return self._classify(outputs).swapaxes(0, 1)
+
+    def _read(self, inputs: Array, keys: Keys, dropout_rate, recurrent_dropout_rate):
+        steps = scale_pixels(inputs).reshape(*inputs.shape[:2], -1).swapaxes(0, 1)
+        layers = RecurrentLayers(
+            self.cell, self.units, self.is_bidirectional, self.is_normalized, name="recurrent"
+        )
+        return layers(
+            steps, keys, dropout_rate=dropout_rate, recurrent_dropout_rate=recurrent_dropout_rate
+        )
+
+    def _classify(self, hidden: Array) -> Array:
+        kernel_init = initializer("glorot_uniform")
+        return nn.Dense(self.classes, kernel_init=kernel_init, name="dense")(hidden)
 
 
-MEMORY = "memory"
+def logits_at_each_step(
+    cell: str, params: Params, inputs: Array, *, is_normalized: bool = False
+) -> Float[Array, "batch time classes"]:
+    """What a `sequence_classifier` of one direction would say if the sequence ended at each step.
+
+    Args:
+        cell: of the network.
+        params: of the network.
+        inputs: as the network takes them.
+        is_normalized: whether it has layer normalization.
+    """
+    layers, classes = params["recurrent"], params["dense"]["bias"].size
+    units = [layers[f"layer_{n}"]["recurrent_kernel"].shape[0] for n in range(len(layers))]
+    module = SequenceClassifier(cell, tuple(units), classes, is_normalized=is_normalized)
+    logits: Any = module.apply({"params": params}, inputs, method=module.at_each_step)
+    return logits
 
 
 def language_model(
@@ -145,7 +175,7 @@ class LanguageModel(nn.Module):
     @nn.compact
     def __call__(
         self,
-        tokens: Int[Array, "batch time"],
+        tokens: Integer[Array, "batch time"],
         keys: Keys,
         dropout_rate: Number | None,
         recurrent_dropout_rate: Number | None,
@@ -169,34 +199,76 @@ class LanguageModel(nn.Module):
     @nn.compact
     def read(
         self,
-        tokens: Int[Array, "batch time"],
+        tokens: Integer[Array, "batch time"],
         states: Sequence[State] | None = None,
         keys: Keys = None,
         dropout_rate: Number | None = None,
         recurrent_dropout_rate: Number | None = None,
     ) -> tuple[Float[Array, "batch time vocabulary"], list[State]]:
         """Gives the logits and the last states, to read on from; ``states`` are where to begin."""
-        values = nn.Embed(self.vocabulary, self.embedding, name="embedding")(tokens.T)
-        layers = RecurrentLayers(self.cell, self.units, first_draw=2, name="recurrent")
-        if dropout_rate is not None:
-            values = dropout(values, dropout_rate, keys, layer=0, batch_axis=1)
-        values, last = layers(
-            values,
-            keys,
-            states,
-            dropout_rate=dropout_rate,
-            recurrent_dropout_rate=recurrent_dropout_rate,
-        )
+        values, last = self._hidden(tokens, states, keys, dropout_rate, recurrent_dropout_rate)
         if dropout_rate is not None:
             values = dropout(values, dropout_rate, keys, layer=1, batch_axis=1)
         kernel_init = initializer("glorot_uniform")
         logits = nn.Dense(self.vocabulary, kernel_init=kernel_init, name="dense")(values)
         return logits.swapaxes(0, 1), last
 
+    @nn.compact
+    def hidden(self, tokens: Integer[Array, "batch time"]) -> Float[Array, "batch time units"]:
+        """Gives the hidden state of the last layer after each token."""
+        return self._hidden(tokens, None, None, None, None)[0].swapaxes(0, 1)
+
+    def _hidden(self, tokens, states, keys: Keys, dropout_rate, recurrent_dropout_rate):
+        values = nn.Embed(self.vocabulary, self.embedding, name="embedding")(tokens.T)
+        layers = RecurrentLayers(self.cell, self.units, first_draw=2, name="recurrent")
+        if dropout_rate is not None:
+            values = dropout(values, dropout_rate, keys, layer=0, batch_axis=1)
+        return layers(
+            values,
+            keys,
+            states,
+            dropout_rate=dropout_rate,
+            recurrent_dropout_rate=recurrent_dropout_rate,
+        )
+
     def begin(self, batch: int) -> list[State]:
         """The states before the first token."""
         cell = find_cell(self.cell)
         return [cell.zero_state(batch, units) for units in self.units]
+
+
+def reader(cell: str, params: Params) -> Partial:
+    """A function that reads on with a trained `language_model`, for `jaxdl.sampling`.
+
+    Args:
+        cell: of the model.
+        params: of the model.
+
+    Returns:
+        ``(tokens (batch, time), states or None) -> (logits (batch, time, vocabulary), states)``.
+    """
+    return Partial(_read, Static(_module_of(cell, params)), params)
+
+
+def hidden_units(
+    cell: str, params: Params, tokens: Integer[Array, "batch time"]
+) -> Float[Array, "batch time units"]:
+    """The hidden state of the last layer of a `language_model` after each token."""
+    module = _module_of(cell, params)
+    hidden: Any = module.apply({"params": params}, tokens, method=module.hidden)
+    return hidden
+
+
+def _read(module: Static[LanguageModel], params: Params, tokens: Array, states):
+    return module.value.apply({"params": params}, tokens, states, method=module.value.read)
+
+
+def _module_of(cell: str, params: Params) -> LanguageModel:
+    """The network that has such parameters."""
+    layers = params["recurrent"]
+    units = [layers[f"layer_{n}"]["recurrent_kernel"].shape[0] for n in range(len(layers))]
+    vocabulary, embedding = params["embedding"]["embedding"].shape
+    return LanguageModel(vocabulary, cell, tuple(units), embedding)
 
 
 def _own_part(states: Float[Array, "batch units"], share: int) -> Float[Array, "share units"]:

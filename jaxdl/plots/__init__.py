@@ -17,6 +17,7 @@ from jaxdl.plots.predictions import (
     probability_bars,
     worst_mistakes,
 )
+from jaxdl.plots.reading import reading
 from jaxdl.plots.style import (
     BLUE,
     COLOURS,
@@ -46,6 +47,7 @@ __all__ = [
     "learning_curves",
     "make_logarithmic",
     "probability_bars",
+    "reading",
     "save",
     "save_all",
     "save_animation",

@@ -1,0 +1,122 @@
+"""Writes a text with a trained network, a character at a time.
+
+    python -m experiments.generate_text runs/char_lm/TIME
+    python -m experiments.generate_text runs/char_lm/TIME --prompt "def " --temperature 0.7
+    python -m experiments.generate_text runs/char_lm/TIME --top-k 20 --top-p 0.9 --length 2000
+
+What is written appears as it is drawn, and how fast at the end, on stderr. The same seed writes the
+same text.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax.tree_util import Partial
+
+from experiments import char_lm
+from experiments.char_lm.vocabularies import AnyVocabulary, read_vocabulary
+from jaxdl import checkpoint, cli, models
+from jaxdl.errors import InputError
+from jaxdl.runs import check_seed
+from jaxdl.sampling import Cursor, Taste, generate
+from jaxdl.types import Params
+
+CHUNK = 32
+"""Characters between two looks at what was drawn."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What can be set."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """Directory of a finished run of char_lm."""
+    prompt: str = "\n"
+    """To go on from."""
+    length: int = 1000
+    """Characters to write."""
+    temperature: float = 0.8
+    """Below 1 surer, above 1 wilder; 0 always takes the likeliest character."""
+    top_k: int | None = None
+    """Only so many of the likeliest characters."""
+    top_p: float = 1.0
+    """Only the likeliest characters that have this probability together."""
+    seed: int = 0
+    """Of the draws."""
+
+
+def run(config: Config) -> None:
+    """Reads the prompt and writes on."""
+    check(config)
+    cell, params, vocabulary = load_network(config.run)
+    prompt = vocabulary.encode(config.prompt)
+    print(config.prompt, end="")
+    start, written = time.perf_counter(), 0
+    for text, seconds_compiling in write(config, cell, params, vocabulary, prompt):
+        print(text, end="", flush=True)
+        start += seconds_compiling
+        written += CHUNK
+    print()
+    rate = written / (time.perf_counter() - start)
+    print(f"{rate:,.0f} characters a second, {1e3 / rate:.2f} ms each", file=sys.stderr)
+
+
+def check(config: Config) -> None:
+    """Checks what a user gave, before anything is loaded or compiled."""
+    if not config.prompt:
+        raise InputError("--prompt: give a character or more to go on from")
+    for name, least in {"length": 1, "temperature": 0, "top_k": 1}.items():
+        value = getattr(config, name)
+        if value is not None and not value >= least:
+            raise InputError(f"--{name.replace('_', '-')} {value}: give {least} or more")
+    if not 0 < config.top_p <= 1:
+        raise InputError(f"--top-p {config.top_p}: give a probability, above 0 and at most 1")
+    check_seed(config.seed)
+
+
+def load_network(directory: Path) -> tuple[str, Params, AnyVocabulary]:
+    """The cell, the parameters and the vocabulary of a run.
+
+    Raises:
+        InputError: ``directory`` holds no finished run.
+    """
+    settings = cli.load_config(char_lm.Config, directory)
+    vocabulary = read_vocabulary(directory)
+    model = char_lm.build_model(settings, vocabulary.size)
+    like = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 1), jnp.int32))
+    restored = checkpoint.restore_newest(
+        directory / "model", like._replace(model_state={}), config={}
+    )
+    if restored is None:
+        raise InputError(f"{directory} holds no finished run of char_lm: train one first")
+    return settings.cell, restored.state.params, vocabulary
+
+
+def write(
+    config: Config, cell: str, params: Params, vocabulary: AnyVocabulary, prompt: np.ndarray
+) -> Iterator[tuple[str, float]]:
+    """The text in pieces of `CHUNK` characters, each with the seconds that it took to compile."""
+    read: Partial = models.reader(cell, params)
+    logits, state = jax.jit(read)(jnp.asarray(prompt, jnp.int32)[None], None)
+    cursor = Cursor(logits[:, -1], state)
+    top_k = vocabulary.size if config.top_k is None else config.top_k
+    taste = Taste(jnp.float32(config.temperature), jnp.int32(top_k), jnp.float32(config.top_p))
+    for chunk in range(-(-config.length // CHUNK)):
+        began = time.perf_counter()
+        key = jax.random.fold_in(jax.random.key(config.seed), chunk)
+        tokens, cursor = generate(read, cursor, key, taste, length=CHUNK)
+        rest = config.length - chunk * CHUNK
+        text = vocabulary.decode(np.asarray(tokens[0])[:rest])
+        yield text, time.perf_counter() - began if chunk == 0 else 0.0
+
+
+if __name__ == "__main__":
+    cli.main(run, Config)

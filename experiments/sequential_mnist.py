@@ -1,0 +1,255 @@
+"""A recurrent network reads handwritten digits row by row, or pixel by pixel.
+
+Claim: it reads them well, with gates better than without, though it sees 28 pixels at a time and
+must remember the rest.
+
+    python -m experiments.sequential_mnist                                 5,000 digits, no download
+    python -m experiments.sequential_mnist --quick                         two epochs of them
+    python -m experiments.sequential_mnist --cell gru                      or rnn, gru_before
+    python -m experiments.sequential_mnist --recipe mnist --raw-dir DIR    256 units, all of MNIST
+    python -m experiments.sequential_mnist --order pixels --cell gru       784 steps of one pixel
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from matplotlib.figure import Figure
+
+from jaxdl import classifiers, cli, data, diagnostics, losses, models, optim, plots, sessions, train
+from jaxdl.claims import Claim, conclude
+from jaxdl.data import image_sequences
+from jaxdl.errors import InputError
+from jaxdl.gradients import mean_gradient
+from jaxdl.instruments import write_instruments
+from jaxdl.optim import ClipConfig, OptimizerConfig, ScheduleConfig
+from jaxdl.runs import (
+    DatasetOptions,
+    Run,
+    check_least,
+    check_seed,
+    open_run,
+    resolved_config,
+)
+from jaxdl.statistics import mean_and_interval
+from jaxdl.types import Examples, LossFn, Model, Variables
+
+READ = 500
+"""Test digits that are read for the figure of what is believed step by step."""
+
+STEPS = {"rows": "rows", "pixels": "pixels", "permuted": "pixels, in the drawn order,"}
+
+CHANGE_NOTHING = ("data_dir", "raw_dir", "devices", "quick")
+"""Settings that may differ when a run goes on, since its parameters do not depend on them."""
+
+
+@dataclass(frozen=True)
+class Config(DatasetOptions):
+    """What can be set; the defaults are the recipe's."""
+
+    recipe: Literal["digits_5k", "mnist"] = "digits_5k"
+    """Which defaults to start from: for the 5,000 digits, or for all of MNIST."""
+    cell: Literal["rnn", "lstm", "gru", "gru_before"] = "lstm"
+    """The recurrent cell."""
+    order: Literal["rows", "pixels", "permuted"] = "rows"
+    """What a step is: a row, a pixel, or a pixel in an order drawn once."""
+    units: tuple[int, ...] = (128,)
+    """Of each recurrent layer."""
+    bidirectional: bool = False
+    """Also read from the last step to the first."""
+    layer_norm: bool = False
+    """Normalize inside the cells."""
+    dropout: float | None = None
+    """Dropout rate between layers and before the logits."""
+    recurrent_dropout: float | None = None
+    """Dropout rate of the hidden state, the same at all steps."""
+    epochs: int = 10
+    """Passes over the training examples."""
+    batch_size: int = 32
+    """Examples in a step, over all devices."""
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            "adam",
+            2e-3,
+            schedule=ScheduleConfig(name="one_cycle"),
+            clip=ClipConfig(global_norm=1.0),
+        )
+    )
+    """How the parameters move."""
+    validation_fraction: float = 0.0
+    """Share of the training examples to hold out; the parameters of its lowest loss are kept."""
+    seed: int = 0
+    """Of parameters, order and draws."""
+    seeds: int = 3
+    """Train so many seeds one after the other, from --seed on; report mean and 95% interval."""
+    devices: int | None = None
+    """Split each batch over so many devices; by default accelerators, or cores of a CPU."""
+
+
+RECIPES = {
+    "digits_5k": Config(),
+    "mnist": Config(recipe="mnist", dataset="mnist", units=(256,), epochs=20, batch_size=128),
+}
+
+QUICK = Config(quick=True, epochs=2, seeds=1)
+
+EXPECTED: dict[tuple[str, str, str, int], tuple[float, float]] = {}
+"""Test accuracy by data set, cell, order and epochs, and the least that its claim allows."""
+
+OF_EXPECTED = (
+    *("dataset", "cell", "order", "epochs", "seed", "seeds", "diagnostics"),
+    *CHANGE_NOTHING,
+)
+"""Settings that leave a recipe what it is."""
+
+
+def run(config: Config) -> None:
+    """Trains, tests, draws, and says what came out."""
+    check(config)
+    mesh = cli.use_devices_for_batches(config.devices, config.batch_size)
+    dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
+    with open_run("sequential_mnist", config) as directory:
+        trained, loss_fn = fit(config, dataset, directory, mesh)
+        variables = Variables(*train.final_params(trained.state))
+        tests = image_sequences(dataset.test, config.order)
+        results = classifiers.test(loss_fn, variables, tests, seeds=config.seeds)
+        first = classifiers.first_seed(variables, seeds=config.seeds)
+        draw(config, first, dataset, trained.epochs, directory.figures)
+        if config.diagnostics:
+            write_instruments(directory, config.cell, trained.epochs)
+        classifiers.report(results, trained)
+        summary = classifiers.summary(results, variables.params, dataset, trained)
+        conclude(directory, summary, accuracy_claims(config, results))
+    if classifiers.failed_step(trained) is not None:
+        sys.exit(1)
+
+
+def check(config: Config) -> None:
+    """Checks what a user gave, before anything is loaded or compiled."""
+    check_least(config, {"epochs": 1, "seeds": 1, "batch_size": 1})
+    check_seed(config.seed, config.seeds)
+    if not config.units or min(config.units) < 1:
+        raise InputError(f"--units {' '.join(map(str, config.units))}: give 1 or more for a layer")
+    shares = {
+        "--dropout": config.dropout or 0.0,
+        "--recurrent-dropout": config.recurrent_dropout or 0.0,
+        "--validation-fraction": config.validation_fraction,
+    }
+    for flag, value in shares.items():
+        if not 0 <= value < 1:
+            raise InputError(f"{flag} {value}: give 0 to below 1")
+    optim.check(config.optimizer)
+
+
+def fit(
+    config: Config, dataset: data.Dataset, directory: Run, mesh: Mesh
+) -> tuple[sessions.Trained, LossFn]:
+    """Puts the pieces together: model, loss, gradient, optimizer, update; then trains."""
+    examples = image_sequences(dataset.train, config.order)
+    evaluations = {"test": image_sequences(dataset.test, config.order)}
+    if config.validation_fraction:
+        examples, evaluations["validation"] = data.split_validation(
+            examples, config.validation_fraction
+        )
+    steps = config.epochs * train.steps_per_epoch(len(examples.targets), config.batch_size)
+    model = build_model(config, dataset)
+    loss_fn = losses.classification_loss(model)
+    optimizer = optim.make_optimizer(config.optimizer, steps)
+    gradient_fn = mean_gradient(loss_fn)
+    if config.diagnostics:
+        gradient_fn, optimizer = diagnostics.watched(loss_fn, optimizer, len(dataset.classes))
+    update = train.make_update(gradient_fn, optimizer)
+    inputs = examples.inputs[:1]
+    trained = sessions.train_in_run(
+        directory,
+        update,
+        classifiers.init_states(config.seed, config.seeds, model, optimizer, inputs),
+        examples,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        loss_fn=loss_fn,
+        evaluations=evaluations,
+        config={
+            **resolved_config(config, without=CHANGE_NOTHING),
+            "dataset_sha256": dataset.sha256,
+        },
+        resume=config.resume,
+        quiet=config.quiet,
+        mesh=mesh,
+    )
+    return trained, loss_fn
+
+
+def build_model(config: Config, dataset: data.Dataset) -> Model:
+    """The network; its dropout rates are numbers, so another rate is no other program."""
+    return models.sequence_classifier(
+        config.cell,
+        config.units,
+        classes=len(dataset.classes),
+        is_bidirectional=config.bidirectional,
+        is_normalized=config.layer_norm,
+        dropout_rate=config.dropout,
+        recurrent_dropout_rate=config.recurrent_dropout,
+    )
+
+
+def accuracy_claims(config: Config, results: dict[str, list[float]]) -> list[Claim]:
+    """What is claimed of the accuracy: nothing where it is not known what to expect."""
+    case = (config.dataset, config.cell, config.order, config.epochs)
+    recipe = resolved_config(RECIPES[config.recipe], without=OF_EXPECTED)
+    if case not in EXPECTED or recipe != resolved_config(config, without=OF_EXPECTED):
+        return []
+    expected, least = EXPECTED[case]
+    accuracy, _ = mean_and_interval(results["accuracy"])
+    return [
+        Claim(
+            f"{config.cell} reads {expected:.1%} of the test digits of {config.dataset} by "
+            f"{config.order} after {config.epochs} epochs",
+            accuracy >= least,
+            f"{accuracy:.2%}, expected {expected:.1%}, at least {least:.2%}",
+        )
+    ]
+
+
+def draw(
+    config: Config,
+    variables: Variables,
+    dataset: data.Dataset,
+    epochs: dict[str, np.ndarray],
+    folder: Path,
+) -> None:
+    """Draws what was learned, on the test examples."""
+    tests = image_sequences(dataset.test, config.order)
+    images, truths = (np.asarray(of) for of in dataset.test)
+    probabilities = classifiers.predict(build_model(config, dataset), variables, tests)
+    figures = {
+        "learning_curves": plots.learning_curves(epochs),
+        "worst_mistakes": plots.worst_mistakes(images, probabilities, truths, dataset.classes),
+        "confusion": plots.confusion_matrix(truths, probabilities.argmax(axis=-1), dataset.classes),
+    }
+    if not config.bidirectional:
+        figures["reading"] = reading(config, variables.params, dataset)
+    plots.save_all(figures, folder)
+
+
+def reading(config: Config, params: Any, dataset: data.Dataset) -> Figure:
+    """How sure the network is of its digit, step by step, had the sequence ended there."""
+    tests = image_sequences(dataset.test, config.order)
+    some = Examples(tests.inputs[:READ], tests.targets[:READ])
+    logits = models.logits_at_each_step(
+        config.cell, params, some.inputs, is_normalized=config.layer_norm
+    )
+    return plots.reading(
+        np.asarray(jax.nn.softmax(logits)),
+        np.asarray(some.targets),
+        np.asarray(dataset.test.inputs[:READ]),
+        what=STEPS[config.order],
+    )
+
+
+if __name__ == "__main__":
+    cli.main(run, Config, recipes=RECIPES, quick=QUICK)
