@@ -1,11 +1,20 @@
 """What the benchmarks share: wrong flags, processes that take turns, ratios of times."""
 
+import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from experiments.benchmarks import example_gradients, mnist_cnn, sweep, turns, workers
+from experiments.benchmarks import (
+    example_gradients,
+    mnist_cnn,
+    recurrent,
+    sweep,
+    turns,
+    workers,
+)
 from jaxdl import cli
 from jaxdl.errors import InputError
 
@@ -73,6 +82,10 @@ BAD = [
     (example_gradients, "--peer-python /nonexistent", "the Python that has the peer"),
     (mnist_cnn, "--steps 0", "give 1 or more"),
     (mnist_cnn, "--peer-python /nonexistent", "the Python that has the peer"),
+    (recurrent, "--text-steps 0", "give 1 or more"),
+    (recurrent, "--works row_rnn", "choose from row_lstm, row_gru, char_lm"),
+    (recurrent, "--peers Caffe", "choose from PyTorch, Keras"),
+    (recurrent, "--peer-python /nonexistent", "the Python that has the peer"),
 ]
 
 
@@ -86,3 +99,72 @@ def test_bad_input(benchmark, flags, way_out, processes, capsys):
     assert flags in line
     assert way_out in line
     assert processes == []
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The works of `recurrent`, small."""
+    sizes = {"length": 5, "units": 6, "layers": 1, "batch": 4}
+    tasks = {
+        name: task._replace(work=task.work._replace(**sizes))
+        for name, task in recurrent.TASKS.items()
+    }
+    monkeypatch.setattr(recurrent, "TASKS", tasks)
+
+
+def told_of(work, flags, capsys):
+    flags = f"--works {work} --blocks 1 --steps 2 --text-steps 2 --output json {flags}"
+    cli.main(recurrent.run, recurrent.Config, flags.split())
+    return json.loads(capsys.readouterr().out)
+
+
+def test_recurrent_steps_beside_flax(small, capsys):
+    result = told_of("row_gru", "--peers Flax", capsys)
+    found = result["works"]["row_gru"]
+    ours, theirs = found["results"]["ours"], found["results"]["Flax"]
+    assert ours["parameters"] == theirs["parameters"]
+    assert ours["median_ms"] > 0
+    assert [ours["first_loss"], theirs["first_loss"]] == pytest.approx([2.303] * 2, abs=0.4)
+    assert found["claim"]["to"] == "Flax"
+    assert result["left_out"] == []
+    assert "ours / Flax" in recurrent.comparison_text(result)
+
+
+def test_recurrent_steps_of_text(small, capsys):
+    result = told_of("char_lm", "--peers", capsys)
+    found = result["works"]["char_lm"]
+    assert found["results"]["ours"]["first_loss"] == pytest.approx(np.log(65), abs=0.1)
+    assert "claim" not in found
+
+
+def test_recurrent_growth_without_a_peer(monkeypatch, capsys):
+    def measured(work, config, peers):
+        return {}, {"ours": {"median_ms": 3.0 * work.layers**2}}
+
+    monkeypatch.setattr(recurrent, "measured", measured)
+    monkeypatch.setattr(recurrent, "GROWTH", {"layers": (1, 2)})
+    monkeypatch.setattr(recurrent, "is_installed", lambda peer, python: False)
+    cli.main(recurrent.run, recurrent.Config, ["--growth", "--peers", "Keras"])
+    *table, left_out = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in table[2:]] == [
+        ["layers", "1", "3.00"],
+        ["layers", "2", "12.00"],
+        ["layers", "to", "the", "2.00"],
+    ]
+    assert left_out.startswith("left out: Keras;")
+    assert left_out.endswith("lacks keras or tensorflow")
+
+
+def test_recurrent_peer_that_is_not_installed():
+    peer = recurrent.PEERS["PyTorch"]._replace(modules=("json", "no_such_module"))
+    assert not recurrent.is_installed(peer, sys.executable)
+    assert recurrent.is_installed(recurrent.PEERS["Flax"], sys.executable)
+
+
+def test_recurrent_examples_are_half_told():
+    random = np.random.default_rng(0)
+    tokens, following = recurrent.text(random, 200, 30)
+    assert (tokens[:, 1:] == following[:, :-1]).all()
+    likely = [np.bincount(following[tokens == token]).max() for token in range(65)]
+    share = sum(likely) / following.size
+    assert share == pytest.approx(0.5 + 0.5 / 65, abs=0.02)

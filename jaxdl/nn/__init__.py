@@ -3,6 +3,7 @@
 from jaxdl.nn.cells import CELLS, Cell, State, find_cell
 from jaxdl.nn.convolution import CPU_LAYOUT, change_layout, convolve
 from jaxdl.nn.dropout import dropout
+from jaxdl.nn.flax_cells import from_flax, to_flax
 from jaxdl.nn.flax_model import flax_model
 from jaxdl.nn.initializers import INITIALIZERS, initializer
 from jaxdl.nn.layers import Conv, DenseOfImages
@@ -25,7 +26,9 @@ __all__ = [
     "dropout",
     "find_cell",
     "flax_model",
+    "from_flax",
     "initializer",
     "max_pool",
     "recur",
+    "to_flax",
 ]
