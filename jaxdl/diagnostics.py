@@ -250,6 +250,9 @@ def directional_derivatives(
     """``g_i . d`` for each example, by one forward pass with tangents and no gradient at all.
 
     Along the mean gradient these are the `projections_on_mean`, for a small part of their cost.
+
+    Raises:
+        TypeError: the model has a layer without a forward mode (`jaxdl.nn.recur`).
     """
 
     def losses(params: Params) -> PerExample:

@@ -10,15 +10,25 @@ from jaxdl.models.recurrent import (
     sequence_classifier,
 )
 from jaxdl.models.small_cnn import small_cnn
+from jaxdl.models.text import (
+    PADDING,
+    embedding_average,
+    mark_padding,
+    recurrent_text_classifier,
+)
 
 __all__ = [
+    "PADDING",
+    "embedding_average",
     "hidden_units",
     "language_model",
     "lenet",
     "lenet_feature_maps",
     "logits_at_each_step",
+    "mark_padding",
     "mlp",
     "reader",
+    "recurrent_text_classifier",
     "sequence_classifier",
     "small_cnn",
 ]

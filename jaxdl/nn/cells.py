@@ -339,7 +339,9 @@ def _product(weights: Weights, fed: Array, columns: slice = slice(None)) -> Arra
 def _normalized(values: Array, scale: Array, gates: int = 1) -> Array:
     """Each gate's block of the last axis with mean 0 and variance 1, times the scale."""
     blocks = values.reshape(*values.shape[:-1], gates, -1)
-    blocks = jax.nn.standardize(blocks, axis=-1, epsilon=NORM_EPSILON)
+    deviations = blocks - blocks.mean(axis=-1, keepdims=True)
+    variances = jnp.square(deviations).mean(axis=-1, keepdims=True)
+    blocks = deviations * lax.rsqrt(variances + NORM_EPSILON)
     return blocks.reshape(values.shape) * jnp.expand_dims(scale, [*range(values.ndim - 1)])
 
 

@@ -69,7 +69,9 @@ def recur(
             0, or 1 over the chance to be kept. It is taken for a constant.
 
     Returns:
-        The hidden state after each step, and the state after the last one.
+        The hidden state after each step, and the state after the last one. They can be
+        differentiated in reverse mode, and their gradient in either; forward mode alone
+        (`jax.jvp`) raises a TypeError, but for a cell with layer normalization.
 
     >>> from jaxdl.nn.cells import find_cell
     >>> cell = find_cell("lstm")
@@ -118,7 +120,10 @@ def recur_with_offset(
             jnp.result_type(inputs, *weights.values()),
         )
         state = cell.zero_state(batch, units, dtype)
-    mask = None if lengths is None else (jnp.arange(time)[:, None] < lengths[None])[..., None]
+    mask = None
+    if lengths is not None:
+        mask = (jnp.arange(time)[:, None] < lengths[None])[..., None]
+        inputs = jnp.where(mask, inputs, 0)  # lest a NaN in the padding reach a gradient
     scan = _scan if cell.pull_back is None else _scan_with_own_gradient
     befores, final, saved = scan(cell, reverse, weights, inputs, offset, state, mask, kept)
     outputs = _after_each_step(befores.hidden, final.hidden, reverse=reverse)
@@ -195,8 +200,8 @@ _scan_with_own_gradient.defvjp(_forward, _backward)
 
 def _after_each_step(befores: Array, final: Array, *, reverse: bool) -> Array:
     if reverse:
-        return jnp.concatenate([final[None], befores[:-1]])
-    return jnp.concatenate([befores[1:], final[None]])
+        return jnp.concatenate([final[None], befores])[:-1]
+    return jnp.concatenate([befores, final[None]])[1:]
 
 
 def _fed(
