@@ -115,7 +115,7 @@ class Plan(NamedTuple):
     batch_size: int
     steps_per_epoch: int
     steps_per_segment: int
-    in_order: bool
+    in_order: bool = False
 
 
 # --- one step ------------------------------------------------------------------------------------

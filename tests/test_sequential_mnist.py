@@ -50,8 +50,7 @@ def test_a_run_writes_its_results(flags, few_digits, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
-        ("--cell lstn", "lstn"),
-        ("--order columns", "columns"),
+        ("--unit 8", "--units"),
         ("--units 0", "--units 0"),
         ("--recurrent-dropout 1.5", "--recurrent-dropout 1.5"),
         ("--seeds 0", "--seeds 0"),
