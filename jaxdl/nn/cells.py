@@ -96,6 +96,8 @@ class Cell:
         sums: ``(weights, fed, reset)``, of any leading axes, to all that is added to ``a`` inside
             a step: linear in the weights. ``reset`` is the gate r, first of what is saved, where
             the cell has one.
+        gradients: ``(fed, driven, reset)``, the cotangents of the sums in ``driven``, to those of
+            the weights in ``sums``. It is written out since JAX's own transposes each of them.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Cell:
     advance: Callable[[Weights, Array, State, Array], tuple[State, Saved]]
     pull_back: Callable[[Weights, Saved, Array, State, State], Pulled] | None
     sums: Callable[..., Array]
+    gradients: Callable[..., Weights]
 
     def init(self, key: Key[Array, ""], inputs: int, units: int, **how) -> Weights:
         """Draws the weights; arguments are those of `initializers`."""
@@ -218,6 +221,10 @@ def _sums_of_one_product(weights: Weights, fed: Array) -> Array:
     return fed @ weights["recurrent_kernel"]
 
 
+def _gradients_of_one_product(fed: Array, driven: Array) -> Weights:
+    return {"recurrent_kernel": summed_product(fed, driven)}
+
+
 # --- LSTM ----------------------------------------------------------------------------------------
 
 
@@ -287,6 +294,13 @@ def _sums_of_gru(weights: Weights, fed: Array, reset: Array) -> Array:
     return jnp.concatenate([gates, reset * new], axis=-1)
 
 
+def _gradients_of_gru(fed: Array, driven: Array, reset: Array) -> Weights:
+    gates, new = jnp.split(driven, [2 * fed.shape[-1]], axis=-1)
+    products = jnp.concatenate([gates, reset * new], axis=-1)
+    bias = (reset * new).sum(axis=tuple(range(new.ndim - 1)))
+    return {"recurrent_kernel": summed_product(fed, products), "recurrent_bias": bias}
+
+
 def _advance_gru_before(weights: Weights, fed: Array, state: State, driven: Array):
     units = fed.shape[1]
     gates, candidate = slice(2 * units), slice(2 * units, None)
@@ -318,6 +332,12 @@ def _sums_of_gru_before(weights: Weights, fed: Array, reset: Array) -> Array:
     return jnp.concatenate([fed @ gates, (reset * fed) @ new], axis=-1)
 
 
+def _gradients_of_gru_before(fed: Array, driven: Array, reset: Array) -> Weights:
+    gates, new = jnp.split(driven, [2 * fed.shape[-1]], axis=-1)
+    blocks = [summed_product(fed, gates), summed_product(reset * fed, new)]
+    return {"recurrent_kernel": jnp.concatenate(blocks, axis=1)}
+
+
 def _reset_and_update(gates: Array) -> tuple[Array, Array]:
     reset, update = jnp.split(jax.nn.sigmoid(gates), 2, axis=1)
     return reset, update
@@ -345,6 +365,14 @@ def _normalized(values: Array, scale: Array, gates: int = 1) -> Array:
     return blocks.reshape(values.shape) * jnp.expand_dims(scale, [*range(values.ndim - 1)])
 
 
+def summed_product(
+    inputs: Float[Array, "*n inputs"], cotangents: Float[Array, "*n columns"]
+) -> Float[Array, "inputs columns"]:
+    """The gradient by a kernel, summed over all leading axes."""
+    leading = tuple(range(inputs.ndim - 1))
+    return lax.dot_general(inputs, cotangents, ((leading, leading), ((), ())))
+
+
 def _times_transposed(
     cotangents: Float[Array, "batch n"], kernel: Float[Array, "units n"]
 ) -> Array:
@@ -364,6 +392,7 @@ CELLS = {
         advance=_advance_rnn,
         pull_back=_pull_back_rnn,
         sums=_sums_of_one_product,
+        gradients=_gradients_of_one_product,
     ),
     "lstm": Cell(
         name="lstm",
@@ -375,6 +404,7 @@ CELLS = {
         advance=_advance_lstm,
         pull_back=_pull_back_lstm,
         sums=_sums_of_one_product,
+        gradients=_gradients_of_one_product,
     ),
     "gru": Cell(
         name="gru",
@@ -386,6 +416,7 @@ CELLS = {
         advance=_advance_gru,
         pull_back=_pull_back_gru,
         sums=_sums_of_gru,
+        gradients=_gradients_of_gru,
     ),
     "gru_before": Cell(
         name="gru_before",
@@ -397,6 +428,7 @@ CELLS = {
         advance=_advance_gru_before,
         pull_back=_pull_back_gru_before,
         sums=_sums_of_gru_before,
+        gradients=_gradients_of_gru_before,
     ),
 }
 

@@ -27,14 +27,12 @@ Two steps of a scan cannot overlap, and a step's product is too small for two co
 core a part of the batch, as a device (`jaxdl.parallel`).
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdl.nn.cells import Cell, Saved, State, Weights
+from jaxdl.nn.cells import Cell, Saved, State, Weights, summed_product
 
 Mask = Bool[Array, "time batch 1"] | None
 Kept = Float[Array, "batch units"] | None
@@ -169,8 +167,10 @@ def _backward(cell: Cell, reverse: bool, of_forward, cotangents):
     of_befores, of_final, _ = cotangents
     is_summed = offset is None and sum(of.size for of in weights.values()) <= SMALL_WEIGHTS
 
-    def sums(weights: Weights, inputs: Array, fed: Array, saved: Saved) -> Array:
-        return cell.drive(weights, inputs) + cell.sums(weights, fed, *_reset(cell, saved))
+    def gradient_of(inputs: Array, fed: Array, saved: Saved, driven: Array) -> Weights:
+        leading = tuple(range(driven.ndim - 1))
+        of_inputs = {"kernel": summed_product(inputs, driven), "bias": driven.sum(axis=leading)}
+        return of_inputs | cell.gradients(fed, driven, *_reset(cell, saved))
 
     def back(carry, row):
         given, gradient = carry
@@ -181,17 +181,17 @@ def _backward(cell: Cell, reverse: bool, of_forward, cotangents):
         handed = pulled.state._replace(hidden=pulled.state.hidden + _fed(pulled.fed, kept))
         handed = jax.tree.map(jnp.add, _where(mask, handed, given), of_step)
         if is_summed:
-            _, pull = jax.vjp(functools.partial(sums, inputs=inputs, fed=fed, saved=saved), weights)
-            gradient = jax.tree.map(jnp.add, gradient, *pull(pulled.driven))
+            of_step = gradient_of(inputs, fed, saved, pulled.driven)
+            gradient = jax.tree.map(jnp.add, gradient, of_step)
         return (handed, gradient), pulled.driven
 
     start = (of_final, jax.tree.map(jnp.zeros_like, weights))
     rows = (of_befores, befores, inputs, saved, mask)
     (of_first, gradient), driven = lax.scan(back, start, rows, reverse=not reverse)
-    fed = _fed(befores.hidden, kept)
-    _, pull = jax.vjp(lambda weights, inputs: sums(weights, inputs, fed, saved), weights, inputs)
-    by_product, of_inputs = pull(driven)
-    gradient = gradient if is_summed else by_product
+    if not is_summed:
+        gradient = gradient_of(inputs, _fed(befores.hidden, kept), saved, driven)
+    gradient = {name: gradient[name].astype(of.dtype) for name, of in weights.items()}
+    of_inputs = jnp.einsum("sbn,mn->sbm", driven, weights["kernel"]).astype(inputs.dtype)
     return gradient, of_inputs, None if offset is None else driven, of_first, None, None
 
 
