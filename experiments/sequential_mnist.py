@@ -1,13 +1,22 @@
 """A recurrent network reads handwritten digits row by row, or pixel by pixel.
 
-Claim: it reads them well, with gates better than without, though it sees 28 pixels at a time and
-must remember the rest.
+Claim: it reads them well, though it sees 28 pixels at a time and must remember the rest.
 
     python -m experiments.sequential_mnist                                 5,000 digits, no download
     python -m experiments.sequential_mnist --quick                         two epochs of them
     python -m experiments.sequential_mnist --cell gru                      or rnn, gru_before
     python -m experiments.sequential_mnist --recipe mnist --raw-dir DIR    256 units, all of MNIST
     python -m experiments.sequential_mnist --order pixels --cell gru       784 steps of one pixel
+
+Expected test accuracy on the 5,000 digits after 10 epochs, by rows, with three seeds:
+
+    lstm    95.7%
+    gru     94.8%
+    rnn     94.1%
+
+The layer has 128 units, its last state gives the logits; Adam with a one-cycle learning rate of
+0.002, gradients clipped to norm 1. The recipe mnist and the orders of pixels have not been run in
+full yet. A figure shows what the network believes while it reads.
 """
 
 import sys
@@ -97,7 +106,12 @@ RECIPES = {
 
 QUICK = Config(quick=True, epochs=2, seeds=1)
 
-EXPECTED: dict[tuple[str, str, str, int], tuple[float, float]] = {}
+EXPECTED = {
+    ("mnist_5k", "lstm", "rows", 2): (0.88, 0.80),
+    ("mnist_5k", "lstm", "rows", 10): (0.957, 0.94),
+    ("mnist_5k", "gru", "rows", 10): (0.948, 0.93),
+    ("mnist_5k", "rnn", "rows", 10): (0.941, 0.92),
+}
 """Test accuracy by data set, cell, order and epochs, and the least that its claim allows."""
 
 OF_EXPECTED = (
