@@ -154,7 +154,7 @@ EXPECTED = {
 
 
 def run(config: Config) -> None:
-    """Trains, tests, draws, writes a little, and says what came out."""
+    """Trains, tests, draws, and says what came out."""
     check(config)
     mesh = cli.use_devices_for_batches(config.devices, config.batch_size)
     text = data.load_text(config.text, data_dir=config.data_dir, raw_dir=config.raw_dir)

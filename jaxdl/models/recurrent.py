@@ -53,7 +53,7 @@ def sequence_classifier(
     """
     find_cell(cell)
     module = SequenceClassifier(cell, tuple(units), classes, is_bidirectional, is_normalized)
-    return flax_model(module, **_rates(dropout_rate, recurrent_dropout_rate))
+    return flax_model(module, **rates_as_leaves(dropout_rate, recurrent_dropout_rate))
 
 
 class SequenceClassifier(nn.Module):
@@ -160,7 +160,7 @@ def language_model(
     """
     find_cell(cell)
     module = LanguageModel(vocabulary, cell, tuple(units), embedding, is_stateful)
-    return flax_model(module, **_rates(dropout_rate, recurrent_dropout_rate))
+    return flax_model(module, **rates_as_leaves(dropout_rate, recurrent_dropout_rate))
 
 
 class LanguageModel(nn.Module):
@@ -278,6 +278,7 @@ def _own_part(states: Float[Array, "batch units"], share: int) -> Float[Array, "
     return lax.dynamic_slice_in_dim(states, device_index() * share, share)
 
 
-def _rates(dropout_rate: Number | None, recurrent_dropout_rate: Number | None) -> dict:
+def rates_as_leaves(dropout_rate: Number | None, recurrent_dropout_rate: Number | None) -> dict:
+    """The arguments of a recurrent model's module, arrays where they are numbers."""
     rates = {"dropout_rate": dropout_rate, "recurrent_dropout_rate": recurrent_dropout_rate}
     return {name: None if of is None else jnp.float32(of) for name, of in rates.items()}

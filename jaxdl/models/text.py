@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Int32
 
+from jaxdl.models.recurrent import rates_as_leaves
 from jaxdl.nn import dropout, find_cell, flax_model, initializer
 from jaxdl.nn.recurrent_layers import RecurrentLayers
 from jaxdl.types import Keys, Model, Number
@@ -112,9 +113,7 @@ def recurrent_text_classifier(
     module = RecurrentTextClassifier(
         vocabulary, classes, cell, tuple(units), embedding, is_bidirectional
     )
-    rates = {"dropout_rate": dropout_rate, "recurrent_dropout_rate": recurrent_dropout_rate}
-    numbers = {name: None if of is None else jnp.float32(of) for name, of in rates.items()}
-    return flax_model(module, **numbers)
+    return flax_model(module, **rates_as_leaves(dropout_rate, recurrent_dropout_rate))
 
 
 class RecurrentTextClassifier(nn.Module):

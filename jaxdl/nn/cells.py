@@ -73,7 +73,7 @@ class Pulled(NamedTuple):
     state: State
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """A cell; hashable, and static in a compiled program.
 
@@ -102,10 +102,10 @@ class Cell:
 
     name: str
     gates: int
-    has_memory: bool
-    has_recurrent_bias: bool
-    has_reset: bool
-    is_normalized: bool
+    has_memory: bool = False
+    has_recurrent_bias: bool = False
+    has_reset: bool = False
+    is_normalized: bool = False
     advance: Callable[[Weights, Array, State, Array], tuple[State, Saved]]
     pull_back: Callable[[Weights, Saved, Array, State, State], Pulled] | None
     sums: Callable[..., Array]
@@ -385,10 +385,6 @@ CELLS = {
     "rnn": Cell(
         name="rnn",
         gates=1,
-        has_memory=False,
-        has_recurrent_bias=False,
-        has_reset=False,
-        is_normalized=False,
         advance=_advance_rnn,
         pull_back=_pull_back_rnn,
         sums=_sums_of_one_product,
@@ -398,9 +394,6 @@ CELLS = {
         name="lstm",
         gates=4,
         has_memory=True,
-        has_recurrent_bias=False,
-        has_reset=False,
-        is_normalized=False,
         advance=_advance_lstm,
         pull_back=_pull_back_lstm,
         sums=_sums_of_one_product,
@@ -409,10 +402,8 @@ CELLS = {
     "gru": Cell(
         name="gru",
         gates=3,
-        has_memory=False,
         has_recurrent_bias=True,
         has_reset=True,
-        is_normalized=False,
         advance=_advance_gru,
         pull_back=_pull_back_gru,
         sums=_sums_of_gru,
@@ -421,10 +412,7 @@ CELLS = {
     "gru_before": Cell(
         name="gru_before",
         gates=3,
-        has_memory=False,
-        has_recurrent_bias=False,
         has_reset=True,
-        is_normalized=False,
         advance=_advance_gru_before,
         pull_back=_pull_back_gru_before,
         sums=_sums_of_gru_before,

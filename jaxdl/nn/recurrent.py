@@ -113,11 +113,8 @@ def recur_with_offset(
     """
     time, batch, _ = inputs.shape
     if state is None:
-        units, dtype = (
-            weights["recurrent_kernel"].shape[0],
-            jnp.result_type(inputs, *weights.values()),
-        )
-        state = cell.zero_state(batch, units, dtype)
+        units = weights["recurrent_kernel"].shape[0]
+        state = cell.zero_state(batch, units, jnp.result_type(inputs, *weights.values()))
     mask = None
     if lengths is not None:
         mask = (jnp.arange(time)[:, None] < lengths[None])[..., None]
@@ -181,8 +178,8 @@ def _backward(cell: Cell, reverse: bool, of_forward, cotangents):
         handed = pulled.state._replace(hidden=pulled.state.hidden + _fed(pulled.fed, kept))
         handed = jax.tree.map(jnp.add, _where(mask, handed, given), of_step)
         if is_summed:
-            of_step = gradient_of(inputs, fed, saved, pulled.driven)
-            gradient = jax.tree.map(jnp.add, gradient, of_step)
+            of_weights = gradient_of(inputs, fed, saved, pulled.driven)
+            gradient = jax.tree.map(jnp.add, gradient, of_weights)
         return (handed, gradient), pulled.driven
 
     start = (of_final, jax.tree.map(jnp.zeros_like, weights))
