@@ -91,8 +91,9 @@ class Cell:
         is_normalized: whether it has layer normalization.
         advance: ``(weights, fed, state, driven) -> (state, saved)``, where ``fed`` is the hidden
             state, or what dropout leaves of it, and ``saved`` is what ``pull_back`` needs.
-        pull_back: ``(weights, saved, fed, before, cotangents) -> Pulled``, the derivative
-            written out; None where a program is to be differentiated by JAX.
+        pull_back: ``(transposed, saved, fed, before, cotangents) -> Pulled``, the derivative
+            written out, with the recurrent kernel transposed, since that is done once for all
+            steps; None where a program is to be differentiated by JAX.
         sums: ``(weights, fed, reset)``, of any leading axes, to all that is added to ``a`` inside
             a step: linear in the weights. ``reset`` is the gate r, first of what is saved, where
             the cell has one.
@@ -107,7 +108,7 @@ class Cell:
     has_reset: bool = False
     is_normalized: bool = False
     advance: Callable[[Weights, Array, State, Array], tuple[State, Saved]]
-    pull_back: Callable[[Weights, Saved, Array, State, State], Pulled] | None
+    pull_back: Callable[[Array, Saved, Array, State, State], Pulled] | None
     sums: Callable[..., Array]
     gradients: Callable[..., Weights]
 
@@ -210,10 +211,10 @@ def _advance_rnn(weights: Weights, fed: Array, state: State, driven: Array):
     return State(hidden), (hidden,)
 
 
-def _pull_back_rnn(weights, saved: Saved, fed: Array, before: State, given: State):
+def _pull_back_rnn(transposed: Array, saved: Saved, fed: Array, before: State, given: State):
     (hidden,) = saved
     driven = given.hidden * (1 - jnp.square(hidden))
-    fed = _times_transposed(driven, weights["recurrent_kernel"])
+    fed = driven @ transposed
     return Pulled(driven, fed, State(jnp.zeros_like(fed)))
 
 
@@ -241,7 +242,7 @@ def _advance_lstm(weights: Weights, fed: Array, state: State, driven: Array):
     return State(o * shown, memory), (i, f, g, o, shown)
 
 
-def _pull_back_lstm(weights, saved: Saved, fed: Array, before: State, given: State):
+def _pull_back_lstm(transposed: Array, saved: Saved, fed: Array, before: State, given: State):
     assert before.memory is not None
     assert given.memory is not None
     i, f, g, o, shown = saved
@@ -255,7 +256,7 @@ def _pull_back_lstm(weights, saved: Saved, fed: Array, before: State, given: Sta
         ],
         axis=1,
     )
-    fed = _times_transposed(driven, weights["recurrent_kernel"])
+    fed = driven @ transposed
     return Pulled(driven, fed, State(jnp.zeros_like(fed), memory * f))
 
 
@@ -271,7 +272,7 @@ def _advance_gru(weights: Weights, fed: Array, state: State, driven: Array):
     return State(new + update * (state.hidden - new)), (reset, update, new, inner)
 
 
-def _pull_back_gru(weights, saved: Saved, fed: Array, before: State, given: State):
+def _pull_back_gru(transposed: Array, saved: Saved, fed: Array, before: State, given: State):
     reset, update, new, inner = saved
     new_cotangent = given.hidden * (1 - update) * (1 - jnp.square(new))
     gates = jnp.concatenate(
@@ -282,7 +283,7 @@ def _pull_back_gru(weights, saved: Saved, fed: Array, before: State, given: Stat
         axis=1,
     )
     products = jnp.concatenate([gates, new_cotangent * reset], axis=1)
-    fed = _times_transposed(products, weights["recurrent_kernel"])
+    fed = products @ transposed
     driven = jnp.concatenate([gates, new_cotangent], axis=1)
     return Pulled(driven, fed, State(given.hidden * update))
 
@@ -309,12 +310,11 @@ def _advance_gru_before(weights: Weights, fed: Array, state: State, driven: Arra
     return State(new + update * (state.hidden - new)), (reset, update, new)
 
 
-def _pull_back_gru_before(weights, saved: Saved, fed: Array, before: State, given: State):
+def _pull_back_gru_before(transposed: Array, saved: Saved, fed: Array, before: State, given: State):
     units = fed.shape[1]
-    kernel = weights["recurrent_kernel"]
     reset, update, new = saved
     new_cotangent = given.hidden * (1 - update) * (1 - jnp.square(new))
-    kept = _times_transposed(new_cotangent, kernel[:, 2 * units :])
+    kept = new_cotangent @ transposed[2 * units :]
     gates = jnp.concatenate(
         [
             kept * fed * (reset * (1 - reset)),
@@ -322,7 +322,7 @@ def _pull_back_gru_before(weights, saved: Saved, fed: Array, before: State, give
         ],
         axis=1,
     )
-    fed = kept * reset + _times_transposed(gates, kernel[:, : 2 * units])
+    fed = kept * reset + gates @ transposed[: 2 * units]
     driven = jnp.concatenate([gates, new_cotangent], axis=1)
     return Pulled(driven, fed, State(given.hidden * update))
 
@@ -371,12 +371,6 @@ def summed_product(
     """The gradient by a kernel, summed over all leading axes."""
     leading = tuple(range(inputs.ndim - 1))
     return lax.dot_general(inputs, cotangents, ((leading, leading), ((), ())))
-
-
-def _times_transposed(
-    cotangents: Float[Array, "batch n"], kernel: Float[Array, "units n"]
-) -> Array:
-    return lax.dot_general(cotangents, kernel, (((1,), (1,)), ((), ())))
 
 
 # --- all of them ---------------------------------------------------------------------------------

@@ -162,6 +162,7 @@ def _backward(cell: Cell, reverse: bool, of_forward, cotangents):
     assert pull_back is not None
     weights, inputs, offset, mask, kept, befores, saved = of_forward
     of_befores, of_final, _ = cotangents
+    transposed = weights["recurrent_kernel"].T
     is_summed = offset is None and sum(of.size for of in weights.values()) <= SMALL_WEIGHTS
 
     def gradient_of(inputs: Array, fed: Array, saved: Saved, driven: Array) -> Weights:
@@ -174,7 +175,7 @@ def _backward(cell: Cell, reverse: bool, of_forward, cotangents):
         of_step, before, inputs, saved, mask = row
         moved = _where(mask, given, jax.tree.map(jnp.zeros_like, given))
         fed = _fed(before.hidden, kept)
-        pulled = pull_back(weights, saved, fed, before, moved)
+        pulled = pull_back(transposed, saved, fed, before, moved)
         handed = pulled.state._replace(hidden=pulled.state.hidden + _fed(pulled.fed, kept))
         handed = jax.tree.map(jnp.add, _where(mask, handed, given), of_step)
         if is_summed:
