@@ -32,58 +32,31 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from jaxdl import (
-    checkpoint,
-    classifiers,
-    cli,
-    data,
-    diagnostics,
-    losses,
-    models,
-    optim,
-    plots,
-    sessions,
-    train,
-)
+from jaxdl import checkpoint, classifiers, cli, data, losses, models, plots, sessions, train
 from jaxdl.claims import Claim, conclude
+from jaxdl.classifiers import ClassifierOptions
 from jaxdl.data.augment import Moves, random_moves
 from jaxdl.errors import InputError
-from jaxdl.gradients import mean_gradient
 from jaxdl.instruments import write_instruments
 from jaxdl.optim import OptimizerConfig, ScheduleConfig
-from jaxdl.runs import (
-    DatasetOptions,
-    Run,
-    check_least,
-    check_seed,
-    open_run,
-    resolved_config,
-)
-from jaxdl.statistics import mean_and_interval
+from jaxdl.runs import check_least, check_shares, differs, open_run
+from jaxdl.sessions import CHANGE_NOTHING
 from jaxdl.types import LossFn, Model, Variables
 
 SHOWN = 30
 """Test digits in the figure of predictions."""
 
-CHANGE_NOTHING = ("data_dir", "raw_dir", "checkpoint_steps", "quick")
-"""Settings that may differ when a run goes on, since its parameters do not depend on them."""
-
 
 @dataclass(frozen=True)
-class Config(DatasetOptions):
+class Config(ClassifierOptions):
     """What can be set; the defaults are the recipe's."""
 
     recipe: Literal["seed", "strong"] = "seed"
     """Which defaults to start from: the classic recipe, or the best we know for this network."""
     epochs: int = 12
-    """Passes over the training examples."""
     batch_size: int = 128
-    """Examples in a step, over all devices."""
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """How the parameters move; by default Adadelta as Keras had it."""
     dropout: tuple[float, float] = (0.25, 0.5)
     """Dropout rates after the last convolution and after the dense layer."""
     label_smoothing: float = 0.0
@@ -92,20 +65,8 @@ class Config(DatasetOptions):
     """Strength of an L2 penalty in the loss: this times the sum of the squared weights."""
     moves: Moves = field(default_factory=Moves)
     """How far training images move at random, each time they are seen."""
-    validation_fraction: float = 0.0
-    """Share of the training examples to hold out; the parameters of its lowest loss are kept."""
-    patience: int | None = None
-    """Stop after so many epochs without a lower validation loss."""
-    seed: int = 0
-    """Of parameters, order and draws."""
-    seeds: int = 1
-    """Train so many seeds side by side, from --seed on, and report mean and 95% interval."""
     devices: int = 1
     """Split each batch over so many devices; on a CPU, cores become devices."""
-    curvature: bool = False
-    """With --diagnostics, also the curvature along each step; a step takes 2 to 3 times as long."""
-    checkpoint_steps: int | None = None
-    """Save a checkpoint every so many steps; by default at the end of each epoch."""
 
 
 RECIPES = {
@@ -137,7 +98,7 @@ EXPECTED = {
 deviations of a single seed below what five to eight seeds have reached."""
 
 OF_EXPECTED = (
-    *("dataset", "epochs", "seed", "seeds", "devices", "diagnostics", "curvature"),
+    *("dataset", "epochs", "seed", "seeds", "diagnostics", "curvature"),
     *CHANGE_NOTHING,
 )
 """Settings that leave a recipe what it is."""
@@ -148,13 +109,27 @@ def run(config: Config) -> None:
     check(config)
     mesh = cli.use_devices(config.devices) if config.devices > 1 else None
     dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
+    examples, evaluations = classifiers.split(config, dataset)
     with open_run("mnist_cnn", config) as directory:
-        trained, loss_fn = fit(config, dataset, directory, mesh)
+        model = build_model(config)
+        loss_fn = build_loss(config, model)
+        trained = sessions.fit(
+            directory,
+            config,
+            model,
+            loss_fn,
+            examples,
+            evaluations,
+            of_data={"dataset_sha256": dataset.sha256},
+            seeds=config.seeds,
+            classes=len(dataset.classes),
+            mesh=mesh,
+        )
         variables = Variables(*train.final_params(trained.state))
         results = classifiers.test(loss_fn, variables, dataset.test, seeds=config.seeds)
         first = classifiers.first_seed(variables, seeds=config.seeds)
         checkpoint.save(directory.directory / "model", 0, first, config={}, notes={})
-        draw(build_model(config), first, dataset, trained.epochs, directory.figures)
+        draw(model, first, dataset, trained.epochs, directory.figures)
         if config.diagnostics:
             write_instruments(directory, "lenet", trained.epochs)
         classifiers.report(results, trained)
@@ -168,75 +143,13 @@ def run(config: Config) -> None:
 
 def check(config: Config) -> None:
     """Checks what a user gave, before anything is loaded or compiled."""
-    counts = ("epochs", "seeds", "devices", "batch_size", "patience", "checkpoint_steps")
-    check_least(config, {name: 1 for name in counts if getattr(config, name) is not None})
-    check_seed(config.seed, config.seeds)
-    shares = {
-        "--dropout": config.dropout,
-        "--label-smoothing": (config.label_smoothing,),
-        "--validation-fraction": (config.validation_fraction,),
-    }
-    for flag, values in shares.items():
-        if not all(0 <= value < 1 for value in values):
-            raise InputError(f"{flag} {' '.join(map(str, values))}: give 0 to below 1")
-    if config.curvature and not config.diagnostics:
-        raise InputError("--curvature needs --diagnostics")
-    if config.patience is not None and not config.validation_fraction:
-        raise InputError("--patience needs --validation-fraction, 0.1 say")
+    classifiers.check(config)
+    check_least(config, {"devices": 1})
+    check_shares(config, ["dropout", "label_smoothing"])
     amounts = {"l2": config.l2, **{f"moves.{k}": v for k, v in vars(config.moves).items()}}
     for name, value in amounts.items():
         if not (np.isfinite(value) and value >= 0):
             raise InputError(f"--{name} {value}: give a finite number, 0 or more")
-    optim.check(config.optimizer)
-
-
-def fit(
-    config: Config, dataset: data.Dataset, directory: Run, mesh: Mesh | None
-) -> tuple[sessions.Trained, LossFn]:
-    """Puts the pieces together: model, loss, gradient, optimizer, update; then trains."""
-    examples, evaluations = dataset.train, {"test": dataset.test}
-    if config.validation_fraction:
-        examples, held_out = data.split_validation(dataset.train, config.validation_fraction)
-        evaluations["validation"] = held_out
-    steps = config.epochs * train.steps_per_epoch(len(examples.targets), config.batch_size)
-
-    model = build_model(config)
-    loss_fn = losses.classification_loss(model, config.label_smoothing)
-    if config.moves != Moves():
-        loss_fn = losses.with_augmentation(loss_fn, Partial(random_moves, config.moves))
-    if config.l2:
-        loss_fn = losses.with_penalty(loss_fn, Partial(losses.l2, strength=config.l2))
-    optimizer = optim.make_optimizer(config.optimizer, steps)
-    gradient_fn = mean_gradient(loss_fn)
-    if config.diagnostics:
-        gradient_fn, optimizer = diagnostics.watched(loss_fn, optimizer, len(dataset.classes))
-    update = train.make_update(gradient_fn, optimizer)
-    if config.curvature:
-        update = diagnostics.with_curvature(update, loss_fn)
-
-    state = classifiers.init_states(
-        config.seed, config.seeds, model, optimizer, examples.inputs[:1]
-    )
-    trained = sessions.train_in_run(
-        directory,
-        update,
-        state,
-        examples,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        loss_fn=loss_fn,
-        evaluations=evaluations,
-        config={
-            **resolved_config(config, without=CHANGE_NOTHING),
-            "dataset_sha256": dataset.sha256,
-        },
-        resume=config.resume,
-        quiet=config.quiet,
-        patience=config.patience,
-        mesh=mesh,
-        checkpoint_steps=config.checkpoint_steps,
-    )
-    return trained, loss_fn
 
 
 def build_model(config: Config) -> Model:
@@ -244,22 +157,27 @@ def build_model(config: Config) -> Model:
     return models.lenet(dropout_rates=config.dropout)
 
 
-def accuracy_claims(config: Config, results: dict[str, list]) -> list[Claim]:
+def build_loss(config: Config, model: Model) -> LossFn:
+    """Cross-entropy of the logits, with what the recipe adds to it."""
+    loss_fn = losses.classification_loss(model, config.label_smoothing)
+    if config.moves != Moves():
+        loss_fn = losses.with_augmentation(loss_fn, Partial(random_moves, config.moves))
+    if config.l2:
+        loss_fn = losses.with_penalty(loss_fn, Partial(losses.l2, strength=config.l2))
+    return loss_fn
+
+
+def accuracy_claims(config: Config, results: dict[str, list[float]]) -> list[Claim]:
     """What is claimed of the accuracy: nothing where it is not known what to expect."""
-    recipe = resolved_config(RECIPES[config.recipe], without=OF_EXPECTED)
     case = (config.dataset, config.recipe, config.epochs)
-    if case not in EXPECTED or resolved_config(config, without=OF_EXPECTED) != recipe:
+    if case not in EXPECTED or differs(config, RECIPES[config.recipe], without=OF_EXPECTED):
         return []
     expected, least = EXPECTED[case]
-    accuracy, _ = mean_and_interval(results["accuracy"])
-    return [
-        Claim(
-            f"the recipe {config.recipe} reads {expected:.1%} of the test digits of "
-            f"{config.dataset} after {config.epochs} epochs",
-            accuracy >= least,
-            f"{accuracy:.2%}, expected {expected:.1%}, at least {least:.2%}",
-        )
-    ]
+    what = (
+        f"the recipe {config.recipe} reads {expected:.1%} of the test digits of {config.dataset} "
+        f"after {config.epochs} epochs"
+    )
+    return [classifiers.accuracy_claim(what, results, expected=expected, least=least)]
 
 
 def draw(

@@ -20,48 +20,45 @@ full yet. A figure shows what the network believes while it reads.
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from matplotlib.figure import Figure
 
-from jaxdl import classifiers, cli, data, diagnostics, losses, models, optim, plots, sessions, train
+from jaxdl import classifiers, cli, data, losses, models, plots, sessions, train
 from jaxdl.claims import Claim, conclude
+from jaxdl.classifiers import ClassifierOptions
 from jaxdl.data import image_sequences
-from jaxdl.errors import InputError
-from jaxdl.gradients import mean_gradient
 from jaxdl.instruments import write_instruments
 from jaxdl.optim import ClipConfig, OptimizerConfig, ScheduleConfig
-from jaxdl.runs import (
-    DatasetOptions,
-    Run,
-    check_least,
-    check_seed,
-    open_run,
-    resolved_config,
-)
-from jaxdl.statistics import mean_and_interval
-from jaxdl.types import Examples, LossFn, Model, Variables
+from jaxdl.runs import check_least, check_shares, differs, open_run
+from jaxdl.sessions import CHANGE_NOTHING
+from jaxdl.types import Examples, Model, Variables
 
 READ = 500
 """Test digits that are read for the figure of what is believed step by step."""
 
 STEPS = {"rows": "rows", "pixels": "pixels", "permuted": "pixels, in the drawn order,"}
 
-CHANGE_NOTHING = ("data_dir", "raw_dir", "devices", "quick")
-"""Settings that may differ when a run goes on, since its parameters do not depend on them."""
-
 
 @dataclass(frozen=True)
-class Config(DatasetOptions):
+class Config(ClassifierOptions):
     """What can be set; the defaults are the recipe's."""
 
     recipe: Literal["digits_5k", "mnist"] = "digits_5k"
     """Which defaults to start from: for the 5,000 digits, or for all of MNIST."""
+    seeds: int = 3
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            "adam",
+            2e-3,
+            schedule=ScheduleConfig(name="one_cycle"),
+            clip=ClipConfig(global_norm=1.0),
+        )
+    )
     cell: Literal["rnn", "lstm", "gru", "gru_before"] = "lstm"
     """The recurrent cell."""
     order: Literal["rows", "pixels", "permuted"] = "rows"
@@ -76,25 +73,6 @@ class Config(DatasetOptions):
     """Dropout rate between layers and before the logits."""
     recurrent_dropout: float | None = None
     """Dropout rate of the hidden state, the same at all steps."""
-    epochs: int = 10
-    """Passes over the training examples."""
-    batch_size: int = 32
-    """Examples in a step, over all devices."""
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(
-            "adam",
-            2e-3,
-            schedule=ScheduleConfig(name="one_cycle"),
-            clip=ClipConfig(global_norm=1.0),
-        )
-    )
-    """How the parameters move."""
-    validation_fraction: float = 0.0
-    """Share of the training examples to hold out; the parameters of its lowest loss are kept."""
-    seed: int = 0
-    """Of parameters, order and draws."""
-    seeds: int = 3
-    """Train so many seeds one after the other, from --seed on; report mean and 95% interval."""
     devices: int | None = None
     """Split each batch over so many devices; by default accelerators, or cores of a CPU."""
 
@@ -115,7 +93,7 @@ EXPECTED = {
 """Test accuracy by data set, cell, order and epochs, and the least that its claim allows."""
 
 OF_EXPECTED = (
-    *("dataset", "cell", "order", "epochs", "seed", "seeds", "diagnostics"),
+    *("dataset", "cell", "order", "epochs", "seed", "seeds", "diagnostics", "curvature"),
     *CHANGE_NOTHING,
 )
 """Settings that leave a recipe what it is."""
@@ -126,11 +104,25 @@ def run(config: Config) -> None:
     check(config)
     mesh = cli.use_devices_for_batches(config.devices, config.batch_size)
     dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
+    sequences = in_order(dataset, config.order)
+    examples, evaluations = classifiers.split(config, sequences)
     with open_run("sequential_mnist", config) as directory:
-        trained, loss_fn = fit(config, dataset, directory, mesh)
+        model = build_model(config, dataset)
+        loss_fn = losses.classification_loss(model)
+        trained = sessions.fit(
+            directory,
+            config,
+            model,
+            loss_fn,
+            examples,
+            evaluations,
+            of_data={"dataset_sha256": dataset.sha256},
+            seeds=config.seeds,
+            classes=len(dataset.classes),
+            mesh=mesh,
+        )
         variables = Variables(*train.final_params(trained.state))
-        tests = image_sequences(dataset.test, config.order)
-        results = classifiers.test(loss_fn, variables, tests, seeds=config.seeds)
+        results = classifiers.test(loss_fn, variables, sequences.test, seeds=config.seeds)
         first = classifiers.first_seed(variables, seeds=config.seeds)
         draw(config, first, dataset, trained.epochs, directory.figures)
         if config.diagnostics:
@@ -144,58 +136,15 @@ def run(config: Config) -> None:
 
 def check(config: Config) -> None:
     """Checks what a user gave, before anything is loaded or compiled."""
-    check_least(config, {"epochs": 1, "seeds": 1, "batch_size": 1})
-    check_seed(config.seed, config.seeds)
-    if not config.units or min(config.units) < 1:
-        raise InputError(f"--units {' '.join(map(str, config.units))}: give 1 or more for a layer")
-    shares = {
-        "--dropout": config.dropout or 0.0,
-        "--recurrent-dropout": config.recurrent_dropout or 0.0,
-        "--validation-fraction": config.validation_fraction,
-    }
-    for flag, value in shares.items():
-        if not 0 <= value < 1:
-            raise InputError(f"{flag} {value}: give 0 to below 1")
-    optim.check(config.optimizer)
+    classifiers.check(config)
+    check_least(config, {"units": 1})
+    check_shares(config, ["dropout", "recurrent_dropout"])
 
 
-def fit(
-    config: Config, dataset: data.Dataset, directory: Run, mesh: Mesh
-) -> tuple[sessions.Trained, LossFn]:
-    """Puts the pieces together: model, loss, gradient, optimizer, update; then trains."""
-    examples = image_sequences(dataset.train, config.order)
-    evaluations = {"test": image_sequences(dataset.test, config.order)}
-    if config.validation_fraction:
-        examples, evaluations["validation"] = data.split_validation(
-            examples, config.validation_fraction
-        )
-    steps = config.epochs * train.steps_per_epoch(len(examples.targets), config.batch_size)
-    model = build_model(config, dataset)
-    loss_fn = losses.classification_loss(model)
-    optimizer = optim.make_optimizer(config.optimizer, steps)
-    gradient_fn = mean_gradient(loss_fn)
-    if config.diagnostics:
-        gradient_fn, optimizer = diagnostics.watched(loss_fn, optimizer, len(dataset.classes))
-    update = train.make_update(gradient_fn, optimizer)
-    inputs = examples.inputs[:1]
-    trained = sessions.train_in_run(
-        directory,
-        update,
-        classifiers.init_states(config.seed, config.seeds, model, optimizer, inputs),
-        examples,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        loss_fn=loss_fn,
-        evaluations=evaluations,
-        config={
-            **resolved_config(config, without=CHANGE_NOTHING),
-            "dataset_sha256": dataset.sha256,
-        },
-        resume=config.resume,
-        quiet=config.quiet,
-        mesh=mesh,
-    )
-    return trained, loss_fn
+def in_order(dataset: data.Dataset, order: str) -> data.Dataset:
+    """The data set with sequences for images."""
+    train, test = (image_sequences(part, order) for part in (dataset.train, dataset.test))
+    return replace(dataset, train=train, test=test)
 
 
 def build_model(config: Config, dataset: data.Dataset) -> Model:
@@ -214,19 +163,14 @@ def build_model(config: Config, dataset: data.Dataset) -> Model:
 def accuracy_claims(config: Config, results: dict[str, list[float]]) -> list[Claim]:
     """What is claimed of the accuracy: nothing where it is not known what to expect."""
     case = (config.dataset, config.cell, config.order, config.epochs)
-    recipe = resolved_config(RECIPES[config.recipe], without=OF_EXPECTED)
-    if case not in EXPECTED or recipe != resolved_config(config, without=OF_EXPECTED):
+    if case not in EXPECTED or differs(config, RECIPES[config.recipe], without=OF_EXPECTED):
         return []
     expected, least = EXPECTED[case]
-    accuracy, _ = mean_and_interval(results["accuracy"])
-    return [
-        Claim(
-            f"{config.cell} reads {expected:.1%} of the test digits of {config.dataset} by "
-            f"{config.order} after {config.epochs} epochs",
-            accuracy >= least,
-            f"{accuracy:.2%}, expected {expected:.1%}, at least {least:.2%}",
-        )
-    ]
+    what = (
+        f"{config.cell} reads {expected:.1%} of the test digits of {config.dataset} by "
+        f"{config.order} after {config.epochs} epochs"
+    )
+    return [classifiers.accuracy_claim(what, results, expected=expected, least=least)]
 
 
 def draw(

@@ -3,43 +3,60 @@
 What the experiments that train classifiers on a data set share, around `jaxdl.sessions`.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
-from jaxdl import data, train
+from jaxdl import sessions, train
+from jaxdl.claims import Claim
+from jaxdl.data import Dataset, split_validation
 from jaxdl.digest import tree_sha256
-from jaxdl.sessions import Trained
+from jaxdl.errors import InputError
+from jaxdl.runs import DatasetOptions, check_least, check_shares
+from jaxdl.sessions import Trained, TrainingOptions
 from jaxdl.statistics import mean_and_interval
-from jaxdl.types import Examples, LossFn, Model, Params, TrainState, Variables
+from jaxdl.train import VALIDATION
+from jaxdl.types import Examples, LossFn, Model, Params, Variables
 
 
-def init_states(
-    seed: int,
-    seeds: int,
-    model: Model,
-    optimizer: optax.GradientTransformation,
-    inputs: Array,
-) -> TrainState:
-    """The state before the first step; with several seeds, ``seed`` and up, along a leading axis.
+@dataclass(frozen=True)
+class ClassifierOptions(TrainingOptions, DatasetOptions):
+    """Those of an experiment that trains a classifier on a data set of one's choice."""
 
-    Args:
-        seed: of the first.
-        seeds: how many.
-        model: see `jaxdl.train.init_state`, like the next two.
-        optimizer: see there.
-        inputs: see there.
+    validation_fraction: float = 0.0
+    """Share of the training examples to hold out; the parameters of its lowest loss are kept."""
+    seeds: int = 1
+    """Train so many seeds, from --seed on, and report mean and 95% interval."""
+
+
+def check(config: ClassifierOptions) -> None:
+    """Checks what a user asked of the training, before anything is loaded or compiled.
+
+    Raises:
+        InputError: something that cannot be.
     """
+    check_least(config, {"seeds": 1})
+    check_shares(config, ["validation_fraction"])
+    sessions.check(config, seeds=config.seeds)
+    if config.patience is not None and not config.validation_fraction:
+        raise InputError("--patience needs --validation-fraction, 0.1 say")
 
-    def init(key):
-        return train.init_state(key, model, optimizer, inputs)
 
-    keys = jax.vmap(jax.random.key)(seed + jnp.arange(seeds))
-    return jax.jit(jax.vmap(init))(keys) if seeds > 1 else jax.jit(init)(keys[0])
+def split(config: ClassifierOptions, dataset: Dataset) -> tuple[Examples, dict[str, Examples]]:
+    """The examples to train on, and by name those to evaluate at each epoch's end.
+
+    Raises:
+        InputError: a batch would be larger than all that there is to train on.
+    """
+    examples, evaluations = dataset.train, {"test": dataset.test}
+    if config.validation_fraction:
+        examples, held_out = split_validation(examples, config.validation_fraction)
+        evaluations[VALIDATION] = held_out
+    train.steps_per_epoch(len(examples.targets), config.batch_size)
+    return examples, evaluations
 
 
 def test(
@@ -86,7 +103,7 @@ def failed_step(trained: Trained) -> int | None:
 
 
 def summary(
-    results: dict[str, list[float]], params: Params, dataset: data.Dataset, trained: Trained
+    results: dict[str, list[float]], params: Params, dataset: Dataset, trained: Trained
 ) -> dict[str, Any]:
     """What ``summary.json`` holds besides where it comes from.
 
@@ -109,6 +126,20 @@ def summary(
         "seconds_compiling": trained.seconds_compiling,
         "seconds_running": trained.seconds_running,
     }
+
+
+def accuracy_claim(
+    what: str, results: dict[str, list[float]], *, expected: float, least: float
+) -> Claim:
+    """That the mean accuracy of the seeds is not below the least that is claimed.
+
+    >>> results = {"accuracy": [0.93, 0.95]}
+    >>> accuracy_claim("it reads digits", results, expected=0.95, least=0.93).evidence
+    '94.00%, expected 95.0%, at least 93.00%'
+    """
+    accuracy, _ = mean_and_interval(results["accuracy"])
+    evidence = f"{accuracy:.2%}, expected {expected:.1%}, at least {least:.2%}"
+    return Claim(what, accuracy >= least, evidence)
 
 
 def report(results: dict[str, list[float]], trained: Trained) -> None:

@@ -409,7 +409,7 @@ def combine(*instruments: Instruments) -> Instruments:
 
 
 def watched(
-    loss_fn: LossFn, optimizer: optax.GradientTransformation, num_classes: int
+    loss_fn: LossFn, optimizer: optax.GradientTransformation, num_classes: int | None = None
 ) -> tuple[GradientFn, optax.GradientTransformation]:
     """The mean gradient and the optimizer of a run whose every instrument is read at each step.
 
@@ -418,11 +418,13 @@ def watched(
     step of a small perceptron, most of it the quantiles and the watching of steps.
 
     Args:
-        loss_fn: of a classifier.
+        loss_fn: the loss of each example.
         optimizer: any Optax chain.
-        num_classes: how many.
+        num_classes: how many, where it is a classifier's loss.
     """
-    instruments = combine(gradient_instruments, layer_instruments, class_instruments(num_classes))
+    instruments = combine(gradient_instruments, layer_instruments)
+    if num_classes is not None:
+        instruments = combine(instruments, class_instruments(num_classes))
     return observed_gradient(loss_fn, instruments), watch_steps(optimizer)
 
 

@@ -25,7 +25,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,10 +100,11 @@ def check_least(config: Any, least: Mapping[str, float | int]) -> None:
 
     Args:
         config: a dataclass of flags.
-        least: by the name of a field, what it may be at the least.
+        least: by the name of a field, what it may be at the least, or each number where it has
+            several; None passes.
 
     Raises:
-        InputError: a setting is less, or NaN.
+        InputError: a setting is less, or NaN, or holds no number.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Config(ExperimentOptions):
@@ -113,9 +114,29 @@ def check_least(config: Any, least: Mapping[str, float | int]) -> None:
     jaxdl.errors.InputError: --batch-size 0: give 1 or more
     """
     for name, bound in least.items():
-        value = getattr(config, name)
-        if not value >= bound:
-            raise InputError(f"--{name.replace('_', '-')} {value}: give {bound} or more")
+        _check_numbers(config, name, lambda value, bound=bound: value >= bound, f"{bound} or more")
+
+
+def check_shares(config: Any, names: Iterable[str]) -> None:
+    """Checks that settings are 0 or more and below 1.
+
+    Args:
+        config: a dataclass of flags.
+        names: of its fields, each of one number or several; None passes.
+
+    Raises:
+        InputError: one is not, or holds no number.
+    """
+    for name in names:
+        _check_numbers(config, name, lambda value: 0 <= value < 1, "0 to below 1")
+
+
+def _check_numbers(config: Any, name: str, is_right: Callable[[Any], bool], wanted: str) -> None:
+    value = getattr(config, name)
+    numbers = value if isinstance(value, tuple) else (value,)
+    if value is not None and not (numbers and all(map(is_right, numbers))):
+        flag = f"--{name.replace('_', '-')}"
+        raise InputError(f"{' '.join(map(str, (flag, *numbers)))}: give {wanted}")
 
 
 def check_names(flag: str, given: Collection[str], known: Collection[str]) -> None:
@@ -319,6 +340,11 @@ def resolved_config(config: Any, *, without: Collection[str] = ()) -> dict[str, 
     omitted = {*without, *(field.name for field in dataclasses.fields(ResumableOptions))}
     values = _plain(config, non_finite=str)
     return {name: value for name, value in values.items() if name not in omitted}
+
+
+def differs(config: Any, other: Any, *, without: Collection[str] = ()) -> bool:
+    """Whether two configs differ in a setting but for those of ``without``."""
+    return resolved_config(config, without=without) != resolved_config(other, without=without)
 
 
 def provenance() -> dict[str, Any]:

@@ -4,21 +4,60 @@
 the same for every experiment that trains.
 """
 
+import dataclasses
 import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
+from jaxtyping import Array
 
-from jaxdl import checkpoint, train
+from jaxdl import checkpoint, diagnostics, optim, train
+from jaxdl.errors import InputError
+from jaxdl.gradients import mean_gradient
+from jaxdl.optim import OptimizerConfig
 from jaxdl.progress import Progress
-from jaxdl.runs import Run
+from jaxdl.runs import (
+    ExperimentOptions,
+    ResumableOptions,
+    Run,
+    check_least,
+    check_seed,
+    resolved_config,
+)
 from jaxdl.signals import stop_on_signals
-from jaxdl.types import Examples, LossFn, TrainState, Update
+from jaxdl.types import Examples, LossFn, Model, TrainState, Update
 
 SEGMENT_STEPS = 100
 """A signal waits for at most so many steps, and a terminal's progress line renews as often."""
+
+
+CHANGE_NOTHING = ("data_dir", "raw_dir", "devices", "checkpoint_steps", "quick")
+"""Settings that may differ when a run goes on, since its parameters do not depend on them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions(ResumableOptions, ExperimentOptions):
+    """Those of an experiment that trains a model and keeps it; each has defaults of its own."""
+
+    epochs: int = 10
+    """Passes over the training examples."""
+    batch_size: int = 32
+    """Examples in a step, over all devices."""
+    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    """How the parameters move."""
+    patience: int | None = None
+    """Stop after so many epochs without a lower validation loss."""
+    seed: int = 0
+    """Of parameters, order and draws."""
+    curvature: bool = False
+    """With --diagnostics, also the curvature along each step; a step takes 2 to 3 times as long."""
+    checkpoint_steps: int | None = None
+    """Save a checkpoint every so many steps; by default at the end of each epoch."""
 
 
 class Trained(NamedTuple):
@@ -49,6 +88,105 @@ class Trained(NamedTuple):
             "best_epoch": np.asarray(best.epoch),
             "best_validation_loss": np.asarray(best.loss),
         }
+
+
+def check(config: TrainingOptions, *, seeds: int = 1) -> None:
+    """Checks what a user asked of the training, before anything is loaded or compiled.
+
+    Raises:
+        InputError: something that cannot be.
+    """
+    counts = ("epochs", "batch_size", "patience", "checkpoint_steps")
+    check_least(config, dict.fromkeys(counts, 1))
+    check_seed(config.seed, seeds)
+    if config.curvature and not config.diagnostics:
+        raise InputError("--curvature needs --diagnostics")
+    optim.check(config.optimizer)
+
+
+def fit(
+    run: Run,
+    config: TrainingOptions,
+    model: Model,
+    loss_fn: LossFn,
+    examples: Examples,
+    evaluations: Mapping[str, Examples],
+    *,
+    of_data: Mapping[str, str],
+    seeds: int = 1,
+    classes: int | None = None,
+    mesh: Mesh | None = None,
+    in_order: bool = False,
+) -> Trained:
+    """Trains as a user asked: the optimizer, its gradient, the update, the first state, the run.
+
+    Args:
+        run: the open run directory.
+        config: what was asked for; all of it but `CHANGE_NOTHING` is what a run is held to.
+        model: whose parameters are drawn.
+        loss_fn: of the model, with whatever is added to it.
+        examples: to train on.
+        evaluations: to evaluate at each epoch's end, by name.
+        of_data: what tells the data from others, a hash say: a run is held to it too.
+        seeds: ``config.seed`` and up; with several, all that is returned has an axis of them.
+        classes: how many, where the gradients that are watched are a classifier's.
+        mesh: devices over which to split each batch.
+        in_order: do not shuffle.
+
+    Raises:
+        InputError: see `train_in_run`.
+        Interrupted: see there.
+    """
+    steps = config.epochs * train.steps_per_epoch(len(examples.targets), config.batch_size)
+    optimizer = optim.make_optimizer(config.optimizer, steps)
+    gradient_fn = mean_gradient(loss_fn)
+    if config.diagnostics:
+        gradient_fn, optimizer = diagnostics.watched(loss_fn, optimizer, classes)
+    update = train.make_update(gradient_fn, optimizer)
+    if config.curvature:
+        update = diagnostics.with_curvature(update, loss_fn)
+    state = init_states(config.seed, seeds, model, optimizer, examples.inputs[: config.batch_size])
+    return train_in_run(
+        run,
+        update,
+        state,
+        examples,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        loss_fn=loss_fn,
+        evaluations=evaluations,
+        config={**resolved_config(config, without=CHANGE_NOTHING), **of_data},
+        resume=config.resume,
+        quiet=config.quiet,
+        patience=config.patience,
+        mesh=mesh,
+        in_order=in_order,
+        checkpoint_steps=config.checkpoint_steps,
+    )
+
+
+def init_states(
+    seed: int,
+    seeds: int,
+    model: Model,
+    optimizer: optax.GradientTransformation,
+    inputs: Array,
+) -> TrainState:
+    """The state before the first step; with several seeds, ``seed`` and up, along a leading axis.
+
+    Args:
+        seed: of the first.
+        seeds: how many.
+        model: see `jaxdl.train.init_state`, like the next two.
+        optimizer: see there.
+        inputs: see there.
+    """
+
+    def init(key):
+        return train.init_state(key, model, optimizer, inputs)
+
+    keys = jax.vmap(jax.random.key)(seed + jnp.arange(seeds))
+    return jax.jit(jax.vmap(init))(keys) if seeds > 1 else jax.jit(init)(keys[0])
 
 
 def train_in_run(

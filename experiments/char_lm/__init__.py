@@ -35,33 +35,15 @@ from jax.sharding import Mesh
 
 from experiments.char_lm.figures import draw
 from experiments.char_lm.vocabularies import make_vocabulary, write_vocabulary
-from jaxdl import (
-    checkpoint,
-    classifiers,
-    cli,
-    data,
-    diagnostics,
-    losses,
-    models,
-    optim,
-    sessions,
-    train,
-)
+from jaxdl import checkpoint, classifiers, cli, data, losses, models, sessions, train
 from jaxdl.claims import Claim, conclude
 from jaxdl.data import Text
 from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
-from jaxdl.gradients import mean_gradient, observed_gradient
-from jaxdl.optim import ClipConfig, OptimizerConfig, ScheduleConfig, watch_steps
-from jaxdl.runs import (
-    ExperimentOptions,
-    ResumableOptions,
-    Run,
-    check_least,
-    check_seed,
-    open_run,
-    resolved_config,
-)
+from jaxdl.instruments import write_instruments
+from jaxdl.optim import ClipConfig, OptimizerConfig, ScheduleConfig
+from jaxdl.runs import check_least, check_shares, differs, open_run
+from jaxdl.sessions import CHANGE_NOTHING, TrainingOptions
 from jaxdl.types import Examples, LossFn, Model, Variables
 
 PARTS = ("train", "validation", "test")
@@ -70,16 +52,22 @@ PARTS = ("train", "validation", "test")
 PIECES = 16
 """Into which a text to validate or test on is cut, to be read side by side."""
 
-CHANGE_NOTHING = ("data_dir", "raw_dir", "devices", "checkpoint_steps", "quick")
-"""Settings that may differ when a run goes on, since its parameters do not depend on them."""
-
 
 @dataclass(frozen=True)
-class Config(ResumableOptions, ExperimentOptions):
+class Config(TrainingOptions):
     """What can be set; the defaults are the recipe's."""
 
     recipe: Literal["stdlib", "shakespeare"] = "stdlib"
     """Which defaults to start from."""
+    epochs: int = 3
+    optimizer: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig(
+            "adam",
+            4e-3,
+            schedule=ScheduleConfig(name="one_cycle"),
+            clip=ClipConfig(global_norm=1.0),
+        )
+    )
     text: str = "stdlib"
     """stdlib (Python's own library), shakespeare, or a text file."""
     data_dir: Path | None = None
@@ -104,25 +92,8 @@ class Config(ResumableOptions, ExperimentOptions):
     """Carry the state from batch to batch; else each window begins anew, and they are shuffled."""
     length: int = 64
     """Characters in a window."""
-    batch_size: int = 32
-    """Windows in a step, over all devices."""
-    epochs: int = 3
-    """Passes over the training text."""
-    optimizer: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig(
-            "adam",
-            4e-3,
-            schedule=ScheduleConfig(name="one_cycle"),
-            clip=ClipConfig(global_norm=1.0),
-        )
-    )
-    """How the parameters move."""
-    seed: int = 0
-    """Of parameters and draws."""
     devices: int | None = None
     """Split each batch over so many devices; by default accelerators, or cores of a CPU."""
-    checkpoint_steps: int | None = None
-    """Save a checkpoint every so many steps; by default at the end of each epoch."""
 
 
 RECIPES = {
@@ -166,14 +137,26 @@ def run(config: Config) -> None:
     check_devices(config, mesh)
     with open_run("char_lm", config) as directory:
         write_vocabulary(directory.directory, vocabulary)
-        trained, loss_fn = fit(
-            config, vocabulary.size, text, examples, evaluations, directory, mesh
+        model = build_model(config, vocabulary.size)
+        loss_fn = losses.language_loss(model)
+        trained = sessions.fit(
+            directory,
+            config,
+            model,
+            loss_fn,
+            examples,
+            evaluations,
+            of_data={"text_sha256": text.sha256},
+            mesh=mesh,
+            in_order=config.stateful,
         )
         params, model_state = train.final_params(trained.state)
         results = evaluate(loss_fn, Variables(params, model_state), evaluations)
         kept = Variables(params, {})
         checkpoint.save(directory.directory / "model", 0, kept, config={}, notes={})
         draw(config.cell, params, vocabulary, text, trained.epochs, directory.figures)
+        if config.diagnostics:
+            write_instruments(directory, config.cell, trained.epochs)
         report(results, trained)
         conclude(
             directory,
@@ -186,23 +169,14 @@ def run(config: Config) -> None:
 
 def check(config: Config) -> None:
     """Checks what a user gave, before anything is loaded or compiled."""
-    least = {"epochs": 1, "batch_size": 1, "length": 1, "embedding": 1}
-    optional = ("characters", "checkpoint_steps")
-    least |= {name: 1 for name in optional if getattr(config, name) is not None}
-    check_least(config, least)
-    check_seed(config.seed)
-    if not config.units or min(config.units) < 1:
-        raise InputError(f"--units {' '.join(map(str, config.units))}: give 1 or more for a layer")
-    rates = {"--dropout": config.dropout, "--recurrent-dropout": config.recurrent_dropout}
-    for flag, rate in rates.items():
-        if rate is not None and not 0 <= rate < 1:
-            raise InputError(f"{flag} {rate}: give 0 to below 1")
+    sessions.check(config)
+    check_least(config, dict.fromkeys(("length", "embedding", "units", "characters"), 1))
+    check_shares(config, ["dropout", "recurrent_dropout"])
     if config.diagnostics and config.stateful:
         raise InputError(
             "--diagnostics: an example whose state is carried on has no gradient of its own; add "
             "--no-stateful"
         )
-    optim.check(config.optimizer)
 
 
 def check_devices(config: Config, mesh: Mesh) -> None:
@@ -237,48 +211,6 @@ def pieces(tokens: np.ndarray, name: str) -> Examples:
         raise InputError(f"the text's {name} part has {len(tokens)} characters: give a longer text")
     windows = data.windows(tokens, (len(tokens) - 1) // PIECES)
     return Examples(windows.inputs[:PIECES], windows.targets[:PIECES])
-
-
-# --- training ------------------------------------------------------------------------------------
-
-
-def fit(
-    config: Config,
-    vocabulary: int,
-    text: Text,
-    examples: Examples,
-    evaluations: dict[str, Examples],
-    directory: Run,
-    mesh: Mesh,
-) -> tuple[sessions.Trained, LossFn]:
-    """Puts the pieces together: model, loss, gradient, optimizer, update; then trains."""
-    steps = config.epochs * train.steps_per_epoch(len(examples.targets), config.batch_size)
-    model = build_model(config, vocabulary)
-    loss_fn = losses.language_loss(model)
-    optimizer = optim.make_optimizer(config.optimizer, steps)
-    gradient_fn = mean_gradient(loss_fn)
-    if config.diagnostics:
-        gradient_fn = observed_gradient(loss_fn, diagnostics.gradient_instruments)
-        optimizer = watch_steps(optimizer)
-    update = train.make_update(gradient_fn, optimizer)
-    inputs = examples.inputs[: config.batch_size]
-    trained = sessions.train_in_run(
-        directory,
-        update,
-        classifiers.init_states(config.seed, 1, model, optimizer, inputs),
-        examples,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        loss_fn=loss_fn,
-        evaluations=evaluations,
-        config={**resolved_config(config, without=CHANGE_NOTHING), "text_sha256": text.sha256},
-        resume=config.resume,
-        quiet=config.quiet,
-        mesh=mesh,
-        in_order=config.stateful,
-        checkpoint_steps=config.checkpoint_steps,
-    )
-    return trained, loss_fn
 
 
 def build_model(config: Config, vocabulary: int) -> Model:
@@ -338,12 +270,8 @@ def report(results: dict[str, float], trained: sessions.Trained) -> None:
 def bits_claims(config: Config, bits: float) -> list[Claim]:
     """What is claimed of the validation text: nothing where it is not known what to expect."""
     defaults = QUICK if config.quick else RECIPES[config.recipe]
-    without = ("seed", "data_dir", "raw_dir", "devices", "checkpoint_steps")
     case = (config.recipe, "quick" if config.quick else "full")
-    is_known = resolved_config(config, without=without) == resolved_config(
-        defaults, without=without
-    )
-    if case not in EXPECTED or not is_known:
+    if case not in EXPECTED or differs(config, defaults, without=("seed", *CHANGE_NOTHING)):
         return []
     expected, most = EXPECTED[case]
     return [
