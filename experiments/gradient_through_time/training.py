@@ -15,7 +15,7 @@ from experiments.gradient_through_time.distances import norm_by_distance
 from experiments.gradient_through_time.networks import Kind, Network
 from jaxdl import diagnostics, losses, models, optim, train
 from jaxdl.data.memory_problems import adding_problem
-from jaxdl.gradients import mean_gradient, observed_gradient
+from jaxdl.gradients import mean_gradient
 from jaxdl.nn import find_cell
 from jaxdl.optim import ClipConfig, OptimizerConfig
 from jaxdl.runs import Run
@@ -125,11 +125,7 @@ def train_one(plan: Static[Plan], tests: Examples, key: Array, member: dict[str,
     optimizer = descent(member["clip_norm"])
     gradient_fn = mean_gradient(loss_fn)
     if is_watched:
-        instruments = diagnostics.combine(
-            diagnostics.gradient_instruments, diagnostics.layer_instruments
-        )
-        gradient_fn = observed_gradient(loss_fn, instruments)
-        optimizer = optim.watch_steps(optimizer)
+        gradient_fn, optimizer = diagnostics.watched(loss_fn, optimizer)
     update = train.make_update(gradient_fn, optimizer)
     of_run, of_batches = jax.random.split(key)
 

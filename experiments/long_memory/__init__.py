@@ -4,15 +4,15 @@ Claims:
 
     - Every cell solves the short forms: adds over 10 steps, copies over 5, tells the parity of 4
       signs.
-    - Over 80 steps an LSTM and a GRU still add and an RNN guesses (Hochreiter and Schmidhuber,
-      "Long Short-Term Memory", 1997, section 5.4; Arjovsky, Shah and Bengio 2016,
-      arXiv:1511.06464, section 4.2).
-    - Copying over 20 steps takes more than all have: a GRU gets furthest, then an LSTM, then an RNN
+    - Over 80 steps an LSTM and a GRU still add; an RNN learns it from some seeds alone, after at
+      least four times the updates of both (Hochreiter and Schmidhuber, "Long Short-Term Memory",
+      1997, section 5.4; Arjovsky, Shah and Bengio 2016, arXiv:1511.06464, section 4.2).
+    - Copying over 20 steps is more than most have: a GRU gets furthest, then an LSTM, then an RNN
       (the latter paper, section 4.1, where no LSTM copies over 100).
     - Parity is hard to find and not to remember: of 8 signs RNN and LSTM find nothing, though both
       add over 10 steps and more (Bengio, Simard and Frasconi 1994, section V).
 
-    python -m experiments.long_memory             about 8 minutes on two CPU cores
+    python -m experiments.long_memory             about 6 minutes on two CPU cores
     python -m experiments.long_memory --quick     20 seconds: adding over 10 steps alone
 
 All sequences are new ones (`jaxdl.data.memory_problems`), 32 to an update; the loss is that of
@@ -21,7 +21,9 @@ remembers nothing: 1/6 in squares (adding), 5 log(8) / (T + 10) nats (copying 5 
 are published), log(2) nats (parity). An LSTM has 32 units, the other cells as many recurrent
 weights: an RNN 64 units, a GRU 37. Kernels begin orthogonal, an LSTM's forget bias at 1. Adam's
 gradient is clipped to norm 1; its rates, 0.001 for an RNN and 0.01 for the others, were chosen from
-0.001 to 0.01 in first looks at single runs. Intervals are of 95% over seeds (Student's t).
+0.001 to 0.01 in first looks at single runs. Intervals are of 95% over seeds (Student's t). In a
+look at 6,000 updates from 3 seeds one LSTM of three had not learnt to copy over 5 and no RNN to add
+over 80; after 10,000 from 5 seeds two RNNs had, and the second claim was put as it is now.
 """
 
 from dataclasses import dataclass
@@ -58,9 +60,9 @@ class Config(SweepOptions, ResumableOptions, ExperimentOptions):
     """Lengths of the parity problem."""
     units: int = 32
     """Of the LSTM; the other cells have as many recurrent weights as it."""
-    steps: int = 6000
+    steps: int = 10_000
     """Updates of each run, of 32 new sequences; it ends sooner where its problem is solved."""
-    seeds: int = 3
+    seeds: int = 5
     """Runs of each cell at each length."""
     seed: int = 0
     """Of all draws."""

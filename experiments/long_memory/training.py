@@ -13,7 +13,7 @@ from jaxtyping import Array
 
 from experiments.long_memory.problems import Problem, units_of
 from jaxdl import diagnostics, optim, train
-from jaxdl.gradients import mean_gradient, observed_gradient
+from jaxdl.gradients import mean_gradient
 from jaxdl.optim import ClipConfig, OptimizerConfig
 from jaxdl.runs import Run
 from jaxdl.sweep import sweep_in_run
@@ -133,13 +133,7 @@ def train_one(plan: Static[Plan], tests: Examples, key: Array, member: dict[str,
     optimizer = optim.make_optimizer(OptimizerConfig("adam", member["rate"], clip=clip))
     gradient_fn = mean_gradient(loss_fn)
     if is_watched:
-        instruments = diagnostics.combine(
-            diagnostics.gradient_instruments, diagnostics.layer_instruments
-        )
-        gradient_fn, optimizer = (
-            observed_gradient(loss_fn, instruments),
-            optim.watch_steps(optimizer),
-        )
+        gradient_fn, optimizer = diagnostics.watched(loss_fn, optimizer)
     update = train.make_update(gradient_fn, optimizer)
     of_run, of_batches = jax.random.split(key)
 
