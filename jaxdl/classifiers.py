@@ -134,12 +134,12 @@ def accuracy_claim(
     """That the mean accuracy of the seeds is not below the least that is claimed.
 
     >>> results = {"accuracy": [0.93, 0.95]}
-    >>> accuracy_claim("it reads digits", results, expected=0.95, least=0.93).evidence
+    >>> accuracy_claim("it reads digits", results, expected=0.95, least=0.93).numbers
     '94.00%, expected 95.0%, at least 93.00%'
     """
     accuracy, _ = mean_and_interval(results["accuracy"])
-    evidence = f"{accuracy:.2%}, expected {expected:.1%}, at least {least:.2%}"
-    return Claim(what, accuracy >= least, evidence)
+    numbers = f"{accuracy:.2%}, expected {expected:.1%}, at least {least:.2%}"
+    return Claim(what, accuracy >= least, numbers)
 
 
 def report(results: dict[str, list[float]], trained: Trained) -> None:
