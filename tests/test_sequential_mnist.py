@@ -62,9 +62,9 @@ def test_bad_input(flags, told, tmp_path, capsys):
 
 
 def test_claims_are_made_of_known_settings_only_and_can_fail():
-    for (dataset, cell, order, epochs), (_, least) in sequential_mnist.EXPECTED.items():
-        recipe = next(of for of in sequential_mnist.RECIPES.values() if of.dataset == dataset)
-        config = dataclasses.replace(recipe, cell=cell, order=order, epochs=epochs)
+    for (recipe, cell, order, epochs), (_, least) in sequential_mnist.EXPECTED.items():
+        known = sequential_mnist.RECIPES[recipe]
+        config = dataclasses.replace(known, cell=cell, order=order, epochs=epochs)
         for accuracy, holds in ((least, True), (np.nextafter(least, 0), False)):
             (claim,) = sequential_mnist.accuracy_claims(config, {"accuracy": [accuracy]})
             assert claim.holds is holds
