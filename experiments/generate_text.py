@@ -25,7 +25,7 @@ from experiments import char_lm
 from experiments.char_lm.vocabularies import AnyVocabulary, read_vocabulary
 from jaxdl import checkpoint, cli, models
 from jaxdl.errors import InputError
-from jaxdl.runs import check_seed
+from jaxdl.runs import check_least, check_seed
 from jaxdl.sampling import Cursor, Taste, generate
 from jaxdl.types import Params
 
@@ -73,10 +73,7 @@ def check(config: Config) -> None:
     """Checks what a user gave, before anything is loaded or compiled."""
     if not config.prompt:
         raise InputError("--prompt: give a character or more to go on from")
-    for name, least in {"length": 1, "temperature": 0, "top_k": 1}.items():
-        value = getattr(config, name)
-        if value is not None and not value >= least:
-            raise InputError(f"--{name.replace('_', '-')} {value}: give {least} or more")
+    check_least(config, {"length": 1, "temperature": 0, "top_k": 1})
     if not 0 < config.top_p <= 1:
         raise InputError(f"--top-p {config.top_p}: give a probability, above 0 and at most 1")
     check_seed(config.seed)
