@@ -78,14 +78,27 @@ class Config(ClassifierOptions):
 
 
 _MNIST = Config(
-    recipe="mnist", dataset="mnist", units=(256,), epochs=20, batch_size=128, dropout=0.3
+    recipe="mnist",
+    dataset="mnist",
+    units=(256,),
+    epochs=20,
+    batch_size=128,
+    dropout=0.3,
+    recurrent_dropout=0.25,
+    optimizer=replace(Config().optimizer, learning_rate=4e-3),
 )
 
 RECIPES = {
     "digits_5k": Config(),
     "mnist": _MNIST,
-    "pixels": replace(
-        _MNIST, recipe="pixels", order="pixels", cell="gru", units=(128,), epochs=5, dropout=None
+    "pixels": Config(
+        recipe="pixels",
+        dataset="mnist",
+        order="pixels",
+        cell="gru",
+        units=(128,),
+        epochs=5,
+        batch_size=128,
     ),
 }
 
