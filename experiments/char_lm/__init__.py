@@ -4,8 +4,8 @@ Claim: it foretells the next character of a text it has not seen, in bits per ch
 
     text         network                  validation
     stdlib       LSTM of 256 units        1.99, after two minutes (a guess among its 96: 6.58)
-    shakespeare  two LSTM layers of 512   2.12 is aimed at and not run yet (others: 2.15 for the
-                                          same network, 2.12 for a small transformer)
+    shakespeare  two LSTM layers of 512   1.99 (2.09 with the test text, as others have it: 2.15
+                                          for the same network, 2.12 for a small transformer)
 
     python -m experiments.char_lm                     Python's standard library, no download
     python -m experiments.char_lm --quick             a little of it, seconds
@@ -119,7 +119,7 @@ QUICK = Config(quick=True, units=(128,), characters=100_000, length=32, batch_si
 EXPECTED = {
     ("stdlib", "quick"): (3.0, 3.4),
     ("stdlib", "full"): (1.99, 2.1),
-    ("shakespeare", "full"): (2.12, 2.12),
+    ("shakespeare", "full"): (1.99, 2.12),
 }
 """Bits per character of the validation text by recipe, and the most that its claim allows."""
 

@@ -19,7 +19,7 @@ Claims:
       learnt from every seed; with layer normalization nearly; by most vanilla networks of a small
       or a large gain not at all, clipped or not.
 
-    python -m experiments.gradient_through_time             about 2 minutes on two CPU cores
+    python -m experiments.gradient_through_time             about a minute on two CPU cores
     python -m experiments.gradient_through_time --quick     seconds, before training alone
 
 A distance of k is that of the state k steps before the last; the gradient is that of an example's
