@@ -179,17 +179,32 @@ def test_a_penalty_is_on_another_way():
     np.testing.assert_allclose(found["Dense_0"], expected * (batch.weights != 0), rtol=1e-5)
 
 
-def test_two_calls_of_the_model_in_one_loss_fall_back():
+def called_twice(*, is_handed_on):
     once, params, batch, keys = problem("mlp")
 
     def twice(params, model_state, batch, keys):
-        first, _ = once(params, model_state, batch, keys)
-        second, aux = once(params, model_state, batch._replace(inputs=batch.inputs**2), keys)
+        first, aux = once(params, model_state, batch, keys)
+        state = aux.model_state if is_handed_on else model_state
+        second, aux = once(params, state, batch._replace(inputs=batch.inputs**2), keys)
         return first + second, aux
 
-    norms, _ = reference(Partial(twice), params, batch, keys)
-    with pytest.warns(FallbackWarning, match="calls more than once"):
-        found = LAYER_NORMS(Partial(twice), params, {}, batch, keys)
+    return Partial(twice), params, batch, keys
+
+
+def test_two_calls_of_the_model_in_one_loss():
+    """The state of the first is handed on to the second: the uses of both are seen."""
+    loss_fn, params, batch, keys = called_twice(is_handed_on=True)
+    norms, _ = reference(loss_fn, params, batch, keys)
+    found = LAYER_NORMS(loss_fn, params, {}, batch, keys)
+    for layer, expected in norms.items():
+        np.testing.assert_allclose(found[layer], expected, rtol=1e-5)
+
+
+def test_two_calls_that_do_not_hand_on_their_state_fall_back():
+    loss_fn, params, batch, keys = called_twice(is_handed_on=False)
+    norms, _ = reference(loss_fn, params, batch, keys)
+    with pytest.warns(FallbackWarning, match="without handing on"):
+        found = LAYER_NORMS(loss_fn, params, {}, batch, keys)
     for layer, expected in norms.items():
         np.testing.assert_allclose(found[layer], expected, rtol=1e-5)
 

@@ -92,8 +92,8 @@ def see(
     def scaled(others: Layers, offsets: tuple[Array, ...]):
         taps = Taps(offsets, coverage.paths)
         joined = join_layers({**layers, **others}, params)
-        losses, aux, uses = tapped_loss(loss_fn, joined, model_state, batch, keys, taps)
-        return masked_dot(scales, losses), (losses, aux, uses)
+        losses, aux, seen = tapped_loss(loss_fn, joined, model_state, batch, keys, taps)
+        return masked_dot(scales, losses), (losses, aux, seen.uses)
 
     (direct, cotangents), (losses, aux, uses) = jax.grad(scaled, (0, 1), has_aux=True)(
         others, coverage.offsets()

@@ -82,7 +82,7 @@ def find_coverage(
     """
     layers = split_layers(params)
 
-    def uses_for(examples: int) -> tuple[Use, ...]:
+    def uses_for(examples: int) -> Taps:
         sized = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((examples, *leaf.shape[1:]), leaf.dtype),
             (batch, keys),
@@ -100,14 +100,16 @@ def find_coverage(
         return nothing("its model is none of Flax")
     size = batch.weights.shape[0]
     with counting_calls() as calls:
-        uses = uses_for(size)
-        if calls() != 1:
-            how_often = "never calls" if calls() == 0 else "calls more than once"
-            return nothing(f"the loss {how_often} a model of flax_model")
-    axes = [_axes(*pair, size) for pair in zip(uses, uses_for(size + 1), strict=True)]
+        taps = uses_for(size)
+        if calls() == 0:
+            return nothing("the loss never calls a model of flax_model")
+        if calls() != taps.calls.value:
+            return nothing("the loss calls models of flax_model without handing on their state")
+    uses = taps.uses
+    axes = [_axes(*pair, size) for pair in zip(uses, uses_for(size + 1).uses, strict=True)]
 
     uncovered = dict.fromkeys(
-        layers, "no call of it is seen, as one of Flax's or jaxdl's layers, on one array"
+        layers, "no call of it is seen, as one of Flax's or jaxdl's layers that can be tapped"
     )
     found = {layer_name(use.layer.path): use.layer.path for use in uses}
     for name in found:
@@ -143,14 +145,13 @@ def tapped_loss(
     batch: Batch,
     keys: Keys,
     taps: Taps,
-) -> tuple[Array, LossAux, tuple[Use, ...]]:
-    """The losses, what else is seen, and the uses of the tapped layers."""
+) -> tuple[Array, LossAux, Taps]:
+    """The losses, what else is seen, and the taps with the uses of the tapped layers."""
     if taps.paths.chosen == frozenset():
-        return *loss_fn(params, model_state, batch, keys), ()
+        return *loss_fn(params, model_state, batch, keys), taps
     losses, aux = loss_fn(params, {**model_state, TAPS: taps}, batch, keys)
     state = aux.model_state if isinstance(aux.model_state, dict) else {}
-    uses = state.get(TAPS, ())
-    return losses, aux._replace(model_state=model_state), () if isinstance(uses, Taps) else uses
+    return losses, aux._replace(model_state=model_state), state.get(TAPS, taps)
 
 
 def _axes(use: Use, larger: Use, size: int) -> Axes | None:

@@ -74,7 +74,7 @@ def flax_model(module: nn.Module, **numbers: PyTree) -> Model:
 
 
 @jax.jit
-def _init(static: Static[nn.Module], key: Key[Array, ""], inputs: Array, **numbers) -> Variables:
+def _init(static: Static[nn.Module], key: Key[Array, ""], inputs: PyTree, **numbers) -> Variables:
     options = _options(static.value, None)
     variables = dict(static.value.init(key, inputs, **options, **numbers))
     return Variables(variables.pop("params", {}), variables)
@@ -84,7 +84,7 @@ def _apply(
     static: Static[nn.Module],
     params: Params,
     model_state: ModelState,
-    inputs: Array,
+    inputs: PyTree,
     keys: Keys,
     **numbers,
 ) -> tuple[PyTree, ModelState]:
@@ -93,7 +93,7 @@ def _apply(
     module, options = static.value, _options(static.value, keys)
     variables = {"params": params, **model_state}
 
-    def call(inputs: Array, **how):
+    def call(inputs: PyTree, **how):
         return module.apply(variables, inputs, **options, **numbers, **how)
 
     def call_one(example: Array, key: Key[Array, ""]) -> PyTree:
@@ -110,28 +110,29 @@ def _apply(
 
 
 def _apply_tapped(
-    static: Static[nn.Module], params: Params, taps: Taps, inputs: Array, keys: Keys, **numbers
+    static: Static[nn.Module], params: Params, taps: Taps, inputs: PyTree, keys: Keys, **numbers
 ) -> tuple[PyTree, ModelState]:
     """The same for a model without state, its layers tapped (`jaxdl.nn.taps`).
 
     A foreign module runs on one example at a time, lest it confound the axis of examples.
     """
     module, options = static.value, _options(static.value, keys)
+    offsets, paths, *_ = taps.to_come()
 
-    def call(inputs: Array, offsets: tuple[Array, ...], key: Key[Array, ""] | None, **how):
+    def call(inputs: PyTree, offsets: tuple[Array, ...], key: Key[Array, ""] | None, **how):
         rngs = {} if key is None else {"rngs": {"dropout": key}}
         model = partial(module.apply, {"params": params}, inputs, **options, **numbers, **rngs)
-        return call_tapped(model, Taps(offsets, taps.paths), **how)
+        return call_tapped(model, Taps(offsets, paths), **how)
 
     def call_one(example: Array, offsets: tuple[Array, ...], key: Key[Array, ""] | None):
         outputs, uses = call(example[None], offsets, key, is_mapped=True)
         return jax.tree.map(lambda leaf: leaf[0], outputs), uses
 
     if "keys" in options:
-        outputs, uses = call(inputs, taps.offsets, None, is_mapped=False)
+        outputs, uses = call(inputs, offsets, None, is_mapped=False)
     else:
-        outputs, uses = jax.vmap(call_one)(inputs, taps.offsets, keys)
-    return outputs, {TAPS: uses}
+        outputs, uses = jax.vmap(call_one)(inputs, offsets, keys)
+    return outputs, {TAPS: taps.after(uses)}
 
 
 def _options(module: nn.Module, keys: Keys) -> dict:

@@ -6,7 +6,8 @@ name `TAPS`,
 
 - adds an *offset* of zeros to the outputs of each use of a layer: the gradient by the offset is
   the cotangent;
-- hands out each `Use` in its new model state, under the same name, through any loss function;
+- hands out each `Use` in its new model state, under the same name, through any loss function: a
+  loss that calls a model twice hands the state of the first call to the second;
 - runs the tapped layers on constants, so that the gradient by the parameters is of what reaches
   the loss on other ways than through the tapped layers: nothing, most often.
 
@@ -35,6 +36,8 @@ from flax.core.tracers import current_trace
 from flax.errors import FlaxError
 from jax import lax
 from jaxtyping import Array, PyTree
+
+from jaxdl.types import Static
 
 TAPS = "taps"
 
@@ -88,10 +91,27 @@ class Paths:
 
 
 class Taps(NamedTuple):
-    """What goes in: an offset for each use to come, in order; none, only to see the uses."""
+    """What goes in, and what comes out.
+
+    Attributes:
+        offsets: for each use, in order; none, only to see the uses.
+        paths: of the layers to tap.
+        uses: so far.
+        calls: of models so far.
+    """
 
     offsets: tuple[Array, ...] = ()
     paths: Paths = Paths()
+    uses: tuple[Use, ...] = ()
+    calls: Static[int] = Static(0)
+
+    def to_come(self) -> "Taps":
+        """Those of the next call alone."""
+        return Taps(self.offsets[len(self.uses) :], self.paths)
+
+    def after(self, uses: tuple[Use, ...]) -> "Taps":
+        """With the uses of one call more."""
+        return self._replace(uses=self.uses + uses, calls=Static(self.calls.value + 1))
 
 
 _tapped_calls: list[int] = []
@@ -99,7 +119,7 @@ _tapped_calls: list[int] = []
 
 @contextlib.contextmanager
 def counting_calls() -> Iterator[Callable[[], int]]:
-    """Counts the calls of tapped models, since in one loss a second hides the first's uses."""
+    """Counts the calls of tapped models: more than `Taps.calls`, if their states were not kept."""
     _tapped_calls.append(0)
     try:
         yield lambda: _tapped_calls[-1]
@@ -112,7 +132,7 @@ def call_tapped(call: Callable[[], PyTree], taps: Taps, *, is_mapped: bool):
 
     Args:
         call: the model, bound to all of its arguments.
-        taps: see there.
+        taps: those of this call.
         is_mapped: see `Layer`.
 
     Returns:
