@@ -6,10 +6,11 @@ from jaxdl.nn.dropout import dropout
 from jaxdl.nn.flax_cells import from_flax, to_flax
 from jaxdl.nn.flax_model import flax_model
 from jaxdl.nn.initializers import INITIALIZERS, initializer
-from jaxdl.nn.layers import Conv, DenseOfImages
+from jaxdl.nn.layers import Conv, ConvTranspose, DenseOfImages
 from jaxdl.nn.pooling import max_pool
 from jaxdl.nn.recurrent import recur
 from jaxdl.nn.recurrent_layers import Recurrent, RecurrentLayers
+from jaxdl.nn.transposed_convolution import convolve_transposed
 
 __all__ = [
     "CELLS",
@@ -17,12 +18,14 @@ __all__ = [
     "INITIALIZERS",
     "Cell",
     "Conv",
+    "ConvTranspose",
     "DenseOfImages",
     "Recurrent",
     "RecurrentLayers",
     "State",
     "change_layout",
     "convolve",
+    "convolve_transposed",
     "dropout",
     "find_cell",
     "flax_model",

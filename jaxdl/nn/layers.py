@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from jaxdl.nn.convolution import Padding, Pair, convolve
 from jaxdl.nn.initializers import initializer
+from jaxdl.nn.transposed_convolution import convolve_transposed
 
 
 class Conv(nn.Module):
@@ -31,19 +32,40 @@ class Conv(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "n1 n2 n3 n4"]) -> Float[Array, "m1 m2 m3 m4"]:
         """Convolves."""
-        size = self.kernel_size
-        channel_axis = self.layout.index("C")
-        shape = (
-            *((size, size) if isinstance(size, int) else size),
-            images.shape[channel_axis],
-            self.features,
-        )
-        kernel = self.param("kernel", initializer(self.kernel_initializer), shape)
-        bias = self.param("bias", jax.nn.initializers.zeros, (self.features,))
+        kernel, bias = _kernel_and_bias(self, images)
         maps = convolve(
             images, kernel, strides=self.strides, padding=self.padding, layout=self.layout
         )
-        return maps + jnp.expand_dims(bias, [axis for axis in range(4) if axis != channel_axis])
+        return maps + bias
+
+
+class ConvTranspose(nn.Module):
+    """Transposed convolution and bias: `flax.linen.ConvTranspose` by `convolve_transposed`.
+
+    Attributes:
+        features: how many feature maps.
+        kernel_size: height and width, or one for both.
+        strides: as in `jaxdl.nn.convolve_transposed`, like the next.
+        padding: ``"same"`` or ``"valid"``.
+        kernel_initializer: by name (`jaxdl.nn.initializer`).
+        layout: of images and feature maps.
+    """
+
+    features: int
+    kernel_size: int | Pair
+    strides: int | Pair = 1
+    padding: str = "same"
+    kernel_initializer: str = "glorot_uniform"
+    layout: str = "NHWC"
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "n1 n2 n3 n4"]) -> Float[Array, "m1 m2 m3 m4"]:
+        """Spreads."""
+        kernel, bias = _kernel_and_bias(self, images)
+        maps = convolve_transposed(
+            images, kernel, strides=self.strides, padding=self.padding, layout=self.layout
+        )
+        return maps + bias
 
 
 class DenseOfImages(nn.Module):
@@ -77,3 +99,16 @@ class DenseOfImages(nn.Module):
         kernel = kernel.reshape(-1, self.features)
         images = jnp.moveaxis(images, self.layout.index("N"), -1).reshape(kernel.shape[0], -1)
         return (jnp.einsum("kf,kn->fn", kernel, images) + bias[:, None]).T
+
+
+def _kernel_and_bias(layer: Conv | ConvTranspose, images: Array) -> tuple[Array, Array]:
+    """The parameters, the bias in the shape of an image of one pixel."""
+    size, channel_axis = layer.kernel_size, layer.layout.index("C")
+    shape = (
+        *((size, size) if isinstance(size, int) else size),
+        images.shape[channel_axis],
+        layer.features,
+    )
+    kernel = layer.param("kernel", initializer(layer.kernel_initializer), shape)
+    bias = layer.param("bias", jax.nn.initializers.zeros, (layer.features,))
+    return kernel, jnp.expand_dims(bias, [axis for axis in range(4) if axis != channel_axis])
