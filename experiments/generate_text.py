@@ -1,4 +1,4 @@
-"""Writes a text with a trained network, a character at a time.
+"""Writes a text with a trained network, a token at a time.
 
     python -m experiments.generate_text runs/char_lm/TIME
     python -m experiments.generate_text runs/char_lm/TIME --prompt "def " --temperature 0.7
@@ -8,9 +8,10 @@ What is written appears as it is drawn, and how fast at the end, on stderr. The 
 same text.
 """
 
+import codecs
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,13 +25,14 @@ from jax.tree_util import Partial
 from experiments import char_lm
 from experiments.char_lm.vocabularies import AnyVocabulary, read_vocabulary
 from jaxdl import checkpoint, cli, models
+from jaxdl.data import Vocabulary
 from jaxdl.errors import InputError
 from jaxdl.runs import check_least, check_seed
 from jaxdl.sampling import Cursor, Taste, generate
 from jaxdl.types import Params
 
 CHUNK = 32
-"""Characters between two looks at what was drawn."""
+"""Tokens between two looks at what was drawn."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ class Config:
     prompt: str = "\n"
     """To go on from."""
     length: int = 1000
-    """Characters to write."""
+    """Tokens to write: characters, or bytes where the network was trained on bytes."""
     temperature: float = 0.8
-    """Below 1 surer, above 1 wilder; 0 always takes the likeliest character."""
+    """Below 1 surer, above 1 wilder; 0 always takes the likeliest token."""
     top_k: int | None = None
-    """Only so many of the likeliest characters."""
+    """Only so many of the likeliest tokens."""
     top_p: float = 1.0
-    """Only the likeliest characters that have this probability together."""
+    """Only the likeliest tokens that have this probability together."""
     seed: int = 0
     """Of the draws."""
 
@@ -59,14 +61,15 @@ def run(config: Config) -> None:
     cell, params, vocabulary = load_network(config.run)
     prompt = vocabulary.encode(config.prompt)
     print(config.prompt, end="")
-    start, written = time.perf_counter(), 0
-    for text, seconds_compiling in write(config, cell, params, vocabulary, prompt):
+    moments = []
+    for text in decoded(vocabulary, drawn(config, cell, params, vocabulary.size, prompt)):
         print(text, end="", flush=True)
-        start += seconds_compiling
-        written += CHUNK
+        moments.append(time.perf_counter())
     print()
-    rate = written / (time.perf_counter() - start)
-    print(f"{rate:,.0f} characters a second, {1e3 / rate:.2f} ms each", file=sys.stderr)
+    chunks = -(-config.length // CHUNK)
+    if chunks > 1:  # the first one compiles
+        each = (moments[chunks - 1] - moments[0]) / (chunks - 1) / CHUNK
+        print(f"{1 / each:,.0f} tokens a second, {1e3 * each:.2f} ms each", file=sys.stderr)
 
 
 def check(config: Config) -> None:
@@ -97,22 +100,34 @@ def load_network(directory: Path) -> tuple[str, Params, AnyVocabulary]:
     return settings.cell, restored.state.params, vocabulary
 
 
-def write(
-    config: Config, cell: str, params: Params, vocabulary: AnyVocabulary, prompt: np.ndarray
-) -> Iterator[tuple[str, float]]:
-    """The text in pieces of `CHUNK` characters, each with the seconds that it took to compile."""
+def drawn(
+    config: Config, cell: str, params: Params, size: int, prompt: np.ndarray
+) -> Iterator[np.ndarray]:
+    """The tokens in chunks of `CHUNK`, the last one shorter; ``size`` is that of the vocabulary."""
     read: Partial = models.reader(cell, params)
     logits, state = jax.jit(read)(jnp.asarray(prompt, jnp.int32)[None], None)
     cursor = Cursor(logits[:, -1], state)
-    top_k = vocabulary.size if config.top_k is None else config.top_k
+    top_k = size if config.top_k is None else min(config.top_k, size)
     taste = Taste(jnp.float32(config.temperature), jnp.int32(top_k), jnp.float32(config.top_p))
-    for chunk in range(-(-config.length // CHUNK)):
-        began = time.perf_counter()
-        key = jax.random.fold_in(jax.random.key(config.seed), chunk)
+    for start in range(0, config.length, CHUNK):
+        key = jax.random.fold_in(jax.random.key(config.seed), start // CHUNK)
         tokens, cursor = generate(read, cursor, key, taste, length=CHUNK)
-        rest = config.length - chunk * CHUNK
-        text = vocabulary.decode(np.asarray(tokens[0])[:rest])
-        yield text, time.perf_counter() - began if chunk == 0 else 0.0
+        yield np.asarray(tokens[0])[: config.length - start]
+
+
+def decoded(vocabulary: AnyVocabulary, chunks: Iterable[np.ndarray]) -> Iterator[str]:
+    """The text of each chunk.
+
+    Of bytes, a character that goes on in the next chunk is in that one's text, and what is left of
+    one at the end comes last.
+    """
+    if isinstance(vocabulary, Vocabulary):
+        yield from map(vocabulary.decode, chunks)
+        return
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for chunk in chunks:
+        yield decoder.decode(chunk.astype(np.uint8).tobytes())
+    yield decoder.decode(b"", final=True)
 
 
 if __name__ == "__main__":

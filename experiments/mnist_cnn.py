@@ -137,7 +137,7 @@ def run(config: Config) -> None:
         conclude(
             directory, classifiers.summary(results, variables.params, dataset, trained), claims
         )
-    if classifiers.failed_step(trained) is not None:
+    if trained.failed_step is not None:
         sys.exit(1)
 
 

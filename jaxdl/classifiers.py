@@ -13,7 +13,6 @@ from jaxtyping import Float
 from jaxdl import sessions, train
 from jaxdl.claims import Claim
 from jaxdl.data import Dataset, split_validation
-from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
 from jaxdl.runs import DatasetOptions, check_least, check_shares
 from jaxdl.sessions import Trained, TrainingOptions
@@ -92,14 +91,9 @@ def predict(
     def probabilities(inputs):
         return jax.nn.softmax(model.apply(*variables, inputs, None)[0])
 
-    parts = np.array_split(np.asarray(examples.inputs), 10)
+    inputs = np.asarray(examples.inputs)
+    parts = np.array_split(inputs, min(10, len(inputs)))
     return np.concatenate([probabilities(part) for part in parts])
-
-
-def failed_step(trained: Trained) -> int | None:
-    """The first step of any seed whose loss or gradient was not finite."""
-    first = int(trained.state.failed_step.min())
-    return None if first == train.NEVER else first
 
 
 def summary(
@@ -118,13 +112,8 @@ def summary(
         **{name: mean for name, (mean, _) in means.items()},
         **{f"{name}_interval": half_width for name, (_, half_width) in means.items()},
         **{f"test_{name}_of_seeds": seeds for name, seeds in results.items()},
-        "epochs": trained.epochs["loss"].shape[-1],
-        "failed_step": failed_step(trained),
-        **trained.best,
-        "params_sha256": tree_sha256(params),
+        **sessions.summary(trained, params),
         "dataset_sha256": dataset.sha256,
-        "seconds_compiling": trained.seconds_compiling,
-        "seconds_running": trained.seconds_running,
     }
 
 
@@ -144,8 +133,7 @@ def accuracy_claim(
 
 def report(results: dict[str, list[float]], trained: Trained) -> None:
     """Prints the accuracy in a line, and before it whether the run failed."""
-    if (failed := failed_step(trained)) is not None:
-        print(f"stopped early: loss or gradient were not finite at step {failed}")
+    sessions.report_failure(trained)
     mean, half_width = mean_and_interval(results["accuracy"])
     best = np.atleast_1d(trained.best.get("best_epoch", [])).tolist()
     chosen = f", parameters of epoch {', '.join(map(str, best))}" if best else ""

@@ -56,6 +56,7 @@ def restrict(logits: Float[Array, "*batch tokens"], taste: Taste) -> Float[Array
     sorted_probabilities = jax.nn.softmax(jnp.take_along_axis(scaled, order, axis=-1), axis=-1)
     before = jnp.cumsum(sorted_probabilities, axis=-1) - sorted_probabilities
     is_in_nucleus = jnp.take_along_axis(before, ranks, axis=-1) < taste.top_p
+    is_in_nucleus |= jnp.asarray(taste.top_p) >= 1  # though the sum of the others be rounded to 1
     is_taken = (ranks < jnp.where(is_greedy, 1, taste.top_k)) & is_in_nucleus
     return jnp.where(is_taken | (ranks == 0), scaled, -jnp.inf)
 

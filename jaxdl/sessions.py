@@ -6,7 +6,7 @@ the same for every experiment that trains.
 
 import dataclasses
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from jaxdl import checkpoint, diagnostics, optim, train
+from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import OptimizerConfig
@@ -30,7 +31,7 @@ from jaxdl.runs import (
     resolved_config,
 )
 from jaxdl.signals import stop_on_signals
-from jaxdl.types import Examples, LossFn, Model, TrainState, Update
+from jaxdl.types import Examples, LossFn, Model, Params, TrainState, Update
 
 SEGMENT_STEPS = 100
 """A signal waits for at most so many steps, and a terminal's progress line renews as often."""
@@ -76,6 +77,12 @@ class Trained(NamedTuple):
     seconds_running: float
 
     @property
+    def failed_step(self) -> int | None:
+        """The first step of any seed whose loss or gradient was not finite."""
+        first = int(self.state.failed_step.min())
+        return None if first == train.NEVER else first
+
+    @property
     def best(self) -> dict[str, np.ndarray]:
         """``best_epoch``, from 1, and ``best_validation_loss``; with several seeds ``(seeds,)``.
 
@@ -88,6 +95,24 @@ class Trained(NamedTuple):
             "best_epoch": np.asarray(best.epoch),
             "best_validation_loss": np.asarray(best.loss),
         }
+
+
+def summary(trained: Trained, params: Params) -> dict[str, Any]:
+    """What ``summary.json`` holds of any training, ``params`` being what it is for."""
+    return {
+        "epochs": trained.epochs["loss"].shape[-1],
+        "failed_step": trained.failed_step,
+        **trained.best,
+        "params_sha256": tree_sha256(params),
+        "seconds_compiling": trained.seconds_compiling,
+        "seconds_running": trained.seconds_running,
+    }
+
+
+def report_failure(trained: Trained) -> None:
+    """Says whether the run has failed."""
+    if trained.failed_step is not None:
+        print(f"stopped early: loss or gradient were not finite at step {trained.failed_step}")
 
 
 def check(config: TrainingOptions, *, seeds: int = 1) -> None:
@@ -206,6 +231,7 @@ def train_in_run(
     mesh: Mesh | None = None,
     in_order: bool = False,
     checkpoint_steps: int | None = None,
+    at_epoch_end: Callable[[int, train.FitState], None] | None = None,
 ) -> Trained:
     """Trains as `jaxdl.train.fit` does, with progress, a row an epoch and checkpoints.
 
@@ -228,6 +254,8 @@ def train_in_run(
         mesh: devices.
         in_order: do not shuffle.
         checkpoint_steps: save at least so often; a run may go on with another number.
+        at_epoch_end: called with the number of epochs done and the state, which it must not keep,
+            before that epoch's checkpoint: what it writes of an epoch is there if the run goes on.
 
     Raises:
         InputError: see `jaxdl.train.fit` and `jaxdl.checkpoint.resume`.
@@ -271,6 +299,8 @@ def train_in_run(
                 epoch = {name: np.asarray(v).tolist() for name, v in segment.epoch.items()}
                 notes["epochs"].append(epoch)
                 run.record(len(notes["epochs"]), {k: _mean_of_finite(v) for k, v in epoch.items()})
+                if at_epoch_end is not None:
+                    at_epoch_end(len(notes["epochs"]), final)
             notes["seconds_compiling"] = before["seconds_compiling"] + shown.seconds_compiling
             notes["seconds_running"] = before["seconds_running"] + shown.seconds_running
             step = int(final.train.step.max())

@@ -12,6 +12,7 @@ from command_line import assert_refused, start
 from experiments import char_lm, generate_text
 from experiments.char_lm.structure import followers, structure
 from jaxdl import cli
+from jaxdl.data import ByteVocabulary
 
 SMALL = "--characters 4000 --units 8 --embedding 4 --length 8 --batch-size 4 --epochs 2 --quiet"
 
@@ -36,7 +37,6 @@ def test_a_run_writes_its_results(finished):
 def generated(finished, capsys, *flags) -> str:
     cli.main(generate_text.run, generate_text.Config, [str(finished), *flags])
     printed = capsys.readouterr()
-    assert "characters a second" in printed.err
     return printed.out
 
 
@@ -47,6 +47,28 @@ def test_the_trained_network_writes(finished, capsys):
     assert len(text) == len("def ") + 40 + len("\n")
     assert generated(finished, capsys, *flags) == text
     assert generated(finished, capsys, *flags, "--seed", "1") != text
+
+
+def test_more_of_the_likeliest_than_there_are_is_all(finished, capsys):
+    flags = ("--length", "5", "--top-k")
+    assert generated(finished, capsys, *flags, "3000000000") == generated(
+        finished, capsys, *flags, "1000"
+    )
+
+
+def test_a_character_may_go_on_in_the_next_chunk():
+    """Of bytes; what is no UTF-8 is marked, at the end too."""
+    ids = np.frombuffer("日本é".encode() + b"\xc3", np.uint8)
+    chunks = [ids[:2], ids[2:4], ids[4:7], ids[7:]]
+    parts = list(generate_text.decoded(ByteVocabulary(), chunks))
+    assert parts == ["", "日", "本", "é", "�"]
+
+
+def test_speed_is_that_behind_the_first_chunk(finished, capsys):
+    cli.main(generate_text.run, generate_text.Config, [str(finished), "--length", "20"])
+    assert capsys.readouterr().err == ""
+    cli.main(generate_text.run, generate_text.Config, [str(finished), "--length", "65"])
+    assert "tokens a second" in capsys.readouterr().err
 
 
 def test_at_temperature_0_the_seed_says_nothing(finished, capsys):

@@ -153,6 +153,21 @@ def test_examples_of_a_layer_used_twice_with_lengths(cell):
     check_gradients(*problem(model, inputs.at[..., 0].set(firsts)), 1e-5)
 
 
+def test_norms_do_not_see_what_lies_in_the_padding():
+    """NaN there, as a user's file may have it."""
+    inputs = jax.random.normal(jax.random.key(2), (BATCH, TIME, 3))
+    padding = jnp.arange(TIME)[None] >= jnp.array([5, 0, 1, 3])[:, None]
+    inputs = inputs.at[..., 0].set(jnp.where(padding, -1.0, 1.0))
+    loss_fn, params, batch, keys = problem(flax_model(Unusual("gru")), inputs)
+    marred = inputs.at[..., 1:].set(jnp.where(padding[..., None], jnp.nan, inputs[..., 1:]))
+    norms = [
+        per_example_norms(loss_fn, params, {}, batch._replace(inputs=of), keys)
+        for of in (inputs, marred)
+    ]
+    assert np.isfinite(norms[0]).all()
+    np.testing.assert_array_equal(*norms)
+
+
 def next_token_loss(model):
     """The mean over an example's places of the cross entropy of the next token."""
 
@@ -299,6 +314,29 @@ def test_a_state_over_two_devices(stateful):
     specs = (P(), P(), of_batch, of_batch, of_batch)
     split = jax.shard_map(run, mesh=make_mesh(2), in_specs=specs, out_specs=P(), check_vma=False)
     assert_close(jax.jit(split)(*arguments), jax.jit(run)(*arguments), 1e-5)
+
+
+def test_a_state_of_another_batch_is_refused(stateful):
+    model, params, state = stateful
+    inputs, _ = draw_tokens()
+    with pytest.raises(InputError, match=f"a batch of {BATCH} is given one of {BATCH - 1}"):
+        model.apply(params, state, inputs[:-1], KEYS[:-1])
+
+
+def test_an_evaluation_needs_no_state(stateful):
+    model, params, state = stateful
+    inputs, _ = draw_tokens()
+    expected, _ = APPLY(model, params, state, inputs, None)
+    assert_close(APPLY(model, params, {}, inputs[:2], None)[0], expected[:2], 1e-6)
+
+
+def test_a_mark_is_its_token():
+    """To a model that begins anew with every window."""
+    model = language_model(TOKENS, units=[6], embedding=4)
+    inputs, _ = draw_tokens()
+    params = draw_params(model, inputs)
+    marked = mark(inputs, np.arange(BATCH))
+    assert_close(APPLY(model, params, {}, marked, None), APPLY(model, params, {}, inputs, None), 0)
 
 
 def test_examples_of_a_stateful_model_have_no_gradient(stateful):

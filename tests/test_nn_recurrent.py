@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl.errors import InputError
 from jaxdl.nn import (
     CELLS,
     Recurrent,
@@ -270,3 +271,50 @@ def test_recurrent_dropout_is_the_same_at_all_steps():
         assert 0.2 < is_kept.mean() < 0.3
         masks.extend(is_kept)
     assert len({mask.tobytes() for mask in masks}) == 8
+
+
+# --- numbers of fewer bits, and what a program does with a state ---------------------------------
+
+
+@pytest.mark.parametrize("small", [0, 500_000])
+def test_narrow_weights_are_summed_in_float32(small, monkeypatch):
+    """Over 600 steps, in the scan or after it: within the rounding of bfloat16 products."""
+    monkeypatch.setattr(recurrent, "SMALL_WEIGHTS", small)
+    cell = find_cell("lstm")
+    weights = cell.init(jax.random.key(0), INPUTS, UNITS)
+    inputs = jax.random.normal(jax.random.key(1), (600, BATCH, INPUTS))
+
+    def gradient(dtype):
+        def loss(weights):
+            outputs, _ = recur(cell, weights, inputs.astype(dtype))
+            return jnp.sum(outputs.astype(jnp.float32))
+
+        return jax.jit(jax.grad(loss))(jax.tree.map(lambda of: of.astype(dtype), weights))
+
+    narrow, wide = gradient(jnp.bfloat16), gradient(jnp.float32)
+    for name, expected in wide.items():
+        assert narrow[name].dtype == jnp.bfloat16
+        off = np.linalg.norm(np.asarray(narrow[name], np.float32) - expected)
+        assert off < 0.02 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_weights_narrower_than_inputs(name):
+    """What runs forward has a gradient, in the weights' dtype."""
+    cell = find_cell(name)
+    weights, inputs, _ = draw(name)
+    weights = jax.tree.map(lambda of: of.astype(jnp.bfloat16), weights)
+    gradient = jax.grad(lambda weights: jnp.sum(recur(cell, weights, inputs)[0]))(weights)
+    assert {of.dtype for of in gradient.values()} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_a_state_can_be_donated():
+    cell = find_cell("lstm")
+    weights, inputs, _ = draw("lstm")
+    step = jax.jit(lambda state, row: cell.apply(weights, state, row), donate_argnums=0)
+    assert step(cell.zero_state(BATCH, UNITS), inputs[0]).hidden.shape == (BATCH, UNITS)
+
+
+def test_layers_without_units_are_refused():
+    with pytest.raises(InputError, match="one or more"):
+        RecurrentLayers("lstm", ()).init(jax.random.key(0), jnp.zeros((2, 1, 3)), None)

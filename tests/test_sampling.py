@@ -18,6 +18,11 @@ def test_all_are_taken_by_default_at_their_own_probabilities():
     np.testing.assert_allclose(jax.nn.softmax(restrict(LOGITS, Taste())), PROBABILITIES, rtol=1e-5)
 
 
+def test_all_are_taken_by_default_however_sure_the_first_is():
+    logits = jnp.array([30.0, 0.0, -5.0])
+    np.testing.assert_array_equal(restrict(logits, Taste()), logits)
+
+
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
 def test_temperature(temperature):
     powers = PROBABILITIES ** (1 / temperature)

@@ -159,6 +159,10 @@ BAD_FOLDERS = {
     "empty": ({}, ["0 classes", "two or more"]),
     "one class": ({"sea.txt": "\n\n".join(words_of("sea", 9))}, ["1 class ", "two or more"]),
     "an empty file": ({"sea.txt": "", "hill.txt": "x"}, ["sea.txt", "empty"]),
+    "two files for a class": (
+        {"sea.txt": "waves", "sea.md": "sand", "hill.txt": "trees"},
+        ["two files", "class sea"],
+    ),
     "few documents": (
         {"sea.txt": "\n\n".join(words_of("sea", 9)), "hill.txt": "\n\n".join(words_of("hi", 4))},
         ["class hill", "4 documents", "give 5"],

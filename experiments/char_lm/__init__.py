@@ -2,10 +2,10 @@
 
 Claim: it foretells the next character of a text it has not seen, in bits per character:
 
-    text         network                  validation
-    stdlib       LSTM of 256 units        1.99, after two minutes (a guess among its 96: 6.58)
-    shakespeare  two LSTM layers of 512   1.99 (2.09 with the test text, as others have it: 2.15
-                                          for the same network, 2.12 for a small transformer)
+    text         network                 validation  test   both
+    stdlib       LSTM of 256 units       1.99        1.77   1.88 (a guess among its 96: 6.58)
+    shakespeare  two LSTMs of 512 units  1.99        2.18   2.09 (others: 2.15 for the same
+                                                            network, 2.12 for a small transformer)
 
     python -m experiments.char_lm                     Python's standard library, no download
     python -m experiments.char_lm --quick             a little of it, seconds
@@ -28,17 +28,16 @@ import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jax.sharding import Mesh
 
 from experiments.char_lm.figures import draw
 from experiments.char_lm.vocabularies import make_vocabulary, write_vocabulary
-from jaxdl import checkpoint, classifiers, cli, data, losses, models, sessions, train
+from jaxdl import checkpoint, cli, data, losses, models, sessions, train
 from jaxdl.claims import Claim, conclude
 from jaxdl.data import Text
-from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
 from jaxdl.instruments import write_instruments
 from jaxdl.optim import ClipConfig, OptimizerConfig, ScheduleConfig
@@ -118,10 +117,11 @@ QUICK = Config(quick=True, units=(128,), characters=100_000, length=32, batch_si
 
 EXPECTED = {
     ("stdlib", "quick"): (3.0, 3.4),
-    ("stdlib", "full"): (1.99, 2.1),
-    ("shakespeare", "full"): (1.99, 2.12),
+    ("stdlib", "full"): (1.88, 2.0),
+    ("shakespeare", "full"): (2.09, 2.12),
 }
-"""Bits per character of the validation text by recipe, and the most that its claim allows."""
+"""Bits per character by recipe, and the most that its claim allows: of validation and test text
+together, which is what others validate on, and of which neither half is as hard as the other."""
 
 
 def run(config: Config) -> None:
@@ -157,13 +157,13 @@ def run(config: Config) -> None:
         draw(config.cell, params, vocabulary, text, trained.epochs, directory.figures)
         if config.diagnostics:
             write_instruments(directory, config.cell, trained.epochs)
-        report(results, trained)
+        report(config, results, trained)
         conclude(
             directory,
-            {**results, **summary(trained, params, text)},
-            bits_claims(config, results["validation_bits"]),
+            {**results, **sessions.summary(trained, params), "text_sha256": text.sha256},
+            bits_claims(config, results["held_out_bits"]),
         )
-    if classifiers.failed_step(trained) is not None:
+    if trained.failed_step is not None:
         sys.exit(1)
 
 
@@ -208,7 +208,7 @@ def cut(config: Config, tokens: np.ndarray) -> Examples:
 def pieces(tokens: np.ndarray, name: str) -> Examples:
     """A part of the text as `PIECES` long windows."""
     if len(tokens) <= PIECES:
-        raise InputError(f"the text's {name} part has {len(tokens)} characters: give a longer text")
+        raise InputError(f"the text's {name} part has {len(tokens)} tokens: give a longer text")
     windows = data.windows(tokens, (len(tokens) - 1) // PIECES)
     return Examples(windows.inputs[:PIECES], windows.targets[:PIECES])
 
@@ -232,43 +232,33 @@ def build_model(config: Config, vocabulary: int) -> Model:
 def evaluate(
     loss_fn: LossFn, variables: Variables, evaluations: dict[str, Examples]
 ) -> dict[str, float]:
-    """Bits per character and accuracy of each part of the text that was not trained on."""
+    """Bits per character (or byte) and accuracy of each part of the text that was not trained on.
+
+    ``held_out_bits`` are the mean of both parts, which are as long.
+    """
     results = {}
     for name, examples in evaluations.items():
         seen = train.evaluate(loss_fn, *variables, examples)
         results[f"{name}_bits"] = float(seen["loss"]) / math.log(2)
         results[f"{name}_loss"] = float(seen["loss"])
         results[f"{name}_accuracy"] = float(seen["accuracy"])
+    results["held_out_bits"] = (results["validation_bits"] + results["test_bits"]) / 2
     return results
 
 
-def summary(trained: sessions.Trained, params: Any, text: Text) -> dict[str, Any]:
-    """What ``summary.json`` holds besides the results and where they come from."""
-    return {
-        "epochs": trained.epochs["loss"].shape[-1],
-        "failed_step": classifiers.failed_step(trained),
-        **trained.best,
-        "params_sha256": tree_sha256(params),
-        "text_sha256": text.sha256,
-        "seconds_compiling": trained.seconds_compiling,
-        "seconds_running": trained.seconds_running,
-    }
-
-
-def report(results: dict[str, float], trained: sessions.Trained) -> None:
+def report(config: Config, results: dict[str, float], trained: sessions.Trained) -> None:
     """Prints the result in a few lines, a failure first."""
-    if (failed := classifiers.failed_step(trained)) is not None:
-        print(f"stopped early: loss or gradient were not finite at step {failed}")
+    sessions.report_failure(trained)
     print(
-        f"{results['validation_bits']:.3f} bits per character of the validation text, "
-        f"{results['test_bits']:.3f} of the test text, parameters of epoch "
+        f"{results['validation_bits']:.3f} bits per {config.tokens.removesuffix('s')} of the "
+        f"validation text, {results['test_bits']:.3f} of the test text, parameters of epoch "
         f"{int(trained.best['best_epoch'])}; {trained.seconds_compiling:.0f} s to compile, "
         f"{trained.seconds_running:.0f} s to run"
     )
 
 
 def bits_claims(config: Config, bits: float) -> list[Claim]:
-    """What is claimed of the validation text: nothing where it is not known what to expect."""
+    """What is claimed of the text held out: nothing where it is not known what to expect."""
     defaults = QUICK if config.quick else RECIPES[config.recipe]
     case = (config.recipe, "quick" if config.quick else "full")
     if case not in EXPECTED or differs(config, defaults, without=("seed", *CHANGE_NOTHING)):
@@ -278,6 +268,6 @@ def bits_claims(config: Config, bits: float) -> list[Claim]:
         Claim(
             f"the recipe {config.recipe} foretells a character of {config.text} in {expected} bits",
             bits <= most,
-            f"{bits:.3f} bits of the validation text, expected {expected}, at most {most}",
+            f"{bits:.3f} bits of validation and test text, expected {expected}, at most {most}",
         )
     ]

@@ -1,5 +1,7 @@
 """The structure of a text that a unit may follow, character by character."""
 
+import re
+
 import numpy as np
 from jaxtyping import Float
 
@@ -17,7 +19,7 @@ def structure(text: str) -> dict[str, Float[np.ndarray, " characters"]]:
     >>> structure('f("a")')["quotes"]
     array([0., 0., 0., 1., 1., 0.])
     """
-    lines = text.splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # splitlines would part at form feeds too
     indents = [len(line) - len(line.lstrip(" ")) for line in lines]
     lengths = [len(line) for line in lines]
     return {

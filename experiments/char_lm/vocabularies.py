@@ -44,4 +44,8 @@ def read_vocabulary(directory: Path) -> AnyVocabulary:
         ) from error
     except ValueError as error:
         raise InputError(f"{directory / FILE} is not JSON: {error}") from error
-    return ByteVocabulary() if tokens is None else Vocabulary(tuple(tokens))
+    if tokens is None:
+        return ByteVocabulary()
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise InputError(f"{directory / FILE} is damaged: it holds no list of characters")
+    return Vocabulary(tuple(tokens))

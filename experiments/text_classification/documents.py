@@ -108,13 +108,18 @@ def read_folder(folder: Path) -> dict[str, list[str]]:
     document: what lies between empty lines. Names that begin with a dot are left out.
 
     Raises:
-        InputError: the folder is missing or has nothing in it; a file is empty or not UTF-8.
+        InputError: the folder is missing, has nothing in it or two files for a class; a file is
+            empty or not UTF-8.
     """
     entries = visible(folder)
     folders = [entry for entry in entries if entry.is_dir()]
     if folders:
         files = {of.name: [file for file in visible(of) if file.is_file()] for of in folders}
         return {name: [read(file) for file in of] for name, of in files.items()}
+    names = [entry.stem for entry in entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{folder} holds two files for the class {name}: rename one")
     return {entry.stem: paragraphs(read(entry)) for entry in entries}
 
 

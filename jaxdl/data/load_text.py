@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 
 from jaxdl.data.prepared import read_published
-from jaxdl.data.sources import TEXT_SOURCES, Folder, TextSource
+from jaxdl.data.sources import TEXT_SOURCES, Folder, TextSource, as_path
 from jaxdl.data.stdlib import read_stdlib
 from jaxdl.data.text import Text, TextSplits, make_text, split_as_bytes
 from jaxdl.errors import InputError
@@ -54,7 +54,7 @@ def load_text(
             source=f"files of the standard library of Python {platform.python_version()}",
             licence="PSF License Version 2",
         )
-    path = Path(name).expanduser()
+    path = as_path(name)
     return make_text(str(name), split_as_bytes(_read_file(path)), str(path), licence="unknown")
 
 

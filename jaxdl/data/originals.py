@@ -10,7 +10,15 @@ from jaxtyping import UInt8
 
 from jaxdl.data.dataset import Splits
 from jaxdl.data.idx import parse_idx
-from jaxdl.data.sources import SOURCES, Archive, Folder, IdxSource, Published, TextSource
+from jaxdl.data.sources import (
+    SOURCES,
+    Archive,
+    Folder,
+    IdxSource,
+    Published,
+    TextSource,
+    as_path,
+)
 from jaxdl.data.text import TextSplits, split_as_bytes
 from jaxdl.errors import InputError
 
@@ -22,7 +30,7 @@ def read_originals(source: Published, raw_dir: Folder) -> Splits | TextSplits:
         InputError: a file is missing, truncated, of another format, not the original by its
             checksum, or the numbers of images and labels differ.
     """
-    folder = Path(raw_dir).expanduser()
+    folder = as_path(raw_dir)
     if (folder / source.tfds_name).is_dir():
         folder = folder / source.tfds_name
     return read_files(source, {archive.name: folder / archive.name for archive in source.archives})

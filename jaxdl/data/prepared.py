@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxdl.data.dataset import Splits
 from jaxdl.data.originals import read_originals
-from jaxdl.data.sources import Folder, IdxSource, Published, find_published
+from jaxdl.data.sources import Folder, IdxSource, Published, as_path, find_published
 from jaxdl.data.text import TextSplits
 from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
@@ -58,7 +58,7 @@ def prepare(
             be written.
     """
     source = find_published(name)
-    data_dir = Path(data_dir or _default_data_dir()).expanduser()
+    data_dir = as_path(data_dir or _default_data_dir())
     folder = data_dir / source.tfds_name / source.version
     if _is_prepared(folder):
         return folder

@@ -2,11 +2,25 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from jaxdl.errors import InputError, near_names
 
 Folder = str | os.PathLike[str]
+
+
+def as_path(folder: Folder) -> Path:
+    """The path, ``~`` and ``~NAME`` resolved.
+
+    Raises:
+        InputError: there is no such user.
+    """
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{folder}: {error}") from None
+
 
 DIGITS = tuple("0123456789")
 

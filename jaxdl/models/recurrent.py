@@ -1,5 +1,6 @@
 """Recurrent networks: classifiers of sequences, and models of language."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from jax import lax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Integer
 
+from jaxdl.errors import InputError
 from jaxdl.nn import dropout, find_cell, flax_model, initializer
 from jaxdl.nn.cells import State
 from jaxdl.nn.recurrent_layers import RecurrentLayers
@@ -88,7 +90,11 @@ class SequenceClassifier(nn.Module):
         return self._classify(outputs).swapaxes(0, 1)
 
     def _read(self, inputs: Array, keys: Keys, dropout_rate, recurrent_dropout_rate):
-        steps = scale_pixels(inputs).reshape(*inputs.shape[:2], -1).swapaxes(0, 1)
+        steps = (
+            scale_pixels(inputs)
+            .reshape(*inputs.shape[:2], math.prod(inputs.shape[2:]))
+            .swapaxes(0, 1)
+        )
         layers = RecurrentLayers(
             self.cell, self.units, self.is_bidirectional, self.is_normalized, name="recurrent"
         )
@@ -112,9 +118,8 @@ def logits_at_each_step(
         inputs: as the network takes them.
         is_normalized: whether it has layer normalization.
     """
-    layers, classes = params["recurrent"], params["dense"]["bias"].size
-    units = [layers[f"layer_{n}"]["recurrent_kernel"].shape[0] for n in range(len(layers))]
-    module = SequenceClassifier(cell, tuple(units), classes, is_normalized=is_normalized)
+    classes = params["dense"]["bias"].size
+    module = SequenceClassifier(cell, _units(params), classes, is_normalized=is_normalized)
     logits: Any = module.apply({"params": params}, inputs, method=module.at_each_step)
     return logits
 
@@ -137,8 +142,9 @@ def language_model(
     in a place of the batch continues the one in the same place before it, and the gradient ends
     where the batch begins (truncated back-propagation through time, Williams and Peng 1990). Its
     model state is the states of all layers, for the whole batch, so initialize it with a batch of
-    the full size. A sequence whose first token is given as its complement ``~token``, below 0,
-    begins anew (`jaxdl.data.contiguous_streams` marks them). An evaluation begins anew everywhere.
+    the full size, and train ``in_order`` (`jaxdl.train.fit`). A sequence whose first token is given
+    as its complement ``~token``, below 0, begins anew (`jaxdl.data.contiguous_streams` marks them).
+    An evaluation begins anew everywhere.
 
     Args:
         vocabulary: how many tokens.
@@ -182,13 +188,18 @@ class LanguageModel(nn.Module):
     ) -> Float[Array, "batch time vocabulary"]:
         """Gives the logits."""
         rates = (dropout_rate, recurrent_dropout_rate)
-        if not self.is_stateful:
+        if not self.is_stateful or (keys is None and not self.is_initializing()):
             return self.read(tokens, None, keys, *rates)[0]
-        is_new = tokens[:, :1] < 0
-        tokens = jnp.where(tokens < 0, ~tokens, tokens)
         kept = self.variable(MEMORY, "states", self.begin, tokens.shape[0])
         if keys is None:
             return self.read(tokens, None, keys, *rates)[0]
+        size, batch = len(kept.value[0].hidden), device_count() * len(tokens)
+        if size != batch:
+            raise InputError(
+                f"a stateful model that was initialized with a batch of {size} is given one of "
+                f"{batch}: initialize it with a batch of the full size"
+            )
+        is_new = tokens[:, :1] < 0
         first = jax.tree.map(
             lambda of: jnp.where(is_new, 0, _own_part(of, len(tokens))), kept.value
         )
@@ -219,7 +230,8 @@ class LanguageModel(nn.Module):
         return self._hidden(tokens, None, None, None, None)[0].swapaxes(0, 1)
 
     def _hidden(self, tokens, states, keys: Keys, dropout_rate, recurrent_dropout_rate):
-        values = nn.Embed(self.vocabulary, self.embedding, name="embedding")(tokens.T)
+        known = jnp.where(tokens < 0, ~tokens, tokens)  # a mark of where a sequence begins
+        values = nn.Embed(self.vocabulary, self.embedding, name="embedding")(known.T)
         layers = RecurrentLayers(self.cell, self.units, first_draw=2, name="recurrent")
         if dropout_rate is not None:
             values = dropout(values, dropout_rate, keys, layer=0, batch_axis=1)
@@ -265,10 +277,14 @@ def _read(module: Static[LanguageModel], params: Params, tokens: Array, states):
 
 def _module_of(cell: str, params: Params) -> LanguageModel:
     """The network that has such parameters."""
-    layers = params["recurrent"]
-    units = [layers[f"layer_{n}"]["recurrent_kernel"].shape[0] for n in range(len(layers))]
     vocabulary, embedding = params["embedding"]["embedding"].shape
-    return LanguageModel(vocabulary, cell, tuple(units), embedding)
+    return LanguageModel(vocabulary, cell, _units(params), embedding)
+
+
+def _units(params: Params) -> tuple[int, ...]:
+    """Of the recurrent layers that have such parameters."""
+    layers = params["recurrent"]
+    return tuple(layers[f"layer_{n}"]["recurrent_kernel"].shape[0] for n in range(len(layers)))
 
 
 def _own_part(states: Float[Array, "batch units"], share: int) -> Float[Array, "share units"]:

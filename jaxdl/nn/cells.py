@@ -169,8 +169,8 @@ class Cell:
 
     def zero_state(self, batch: int, units: int, dtype=jnp.float32) -> State:
         """Where a sequence begins."""
-        zeros = jnp.zeros((batch, units), dtype)
-        return State(zeros, zeros if self.has_memory else None)
+        shape = (batch, units)  # two arrays: one in two places could not be donated
+        return State(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype) if self.has_memory else None)
 
     def drive(
         self, weights: Weights, inputs: Float[Array, "*n inputs"]
@@ -358,7 +358,7 @@ def _product(weights: Weights, fed: Array, columns: slice = slice(None)) -> Arra
 
 def _normalized(values: Array, scale: Array, gates: int = 1) -> Array:
     """Each gate's block of the last axis with mean 0 and variance 1, times the scale."""
-    blocks = values.reshape(*values.shape[:-1], gates, -1)
+    blocks = values.reshape(*values.shape[:-1], gates, values.shape[-1] // gates)
     deviations = blocks - blocks.mean(axis=-1, keepdims=True)
     variances = jnp.square(deviations).mean(axis=-1, keepdims=True)
     blocks = deviations * lax.rsqrt(variances + NORM_EPSILON)

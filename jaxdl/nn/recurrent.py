@@ -108,8 +108,8 @@ def recur_with_offset(
         kept: as there.
 
     Returns:
-        As `recur`, and as constants what `Cell.sums` had: the hidden state before each step and,
-        where the cell has one, the gate r.
+        As `recur`, and as constants what the weights met: the inputs, 0 in the padding, the hidden
+        state before each step and, where the cell has one, the gate r.
     """
     time, batch, _ = inputs.shape
     if state is None:
@@ -123,7 +123,7 @@ def recur_with_offset(
     befores, final, saved = scan(cell, reverse, weights, inputs, offset, state, mask, kept)
     outputs = _after_each_step(befores.hidden, final.hidden, reverse=reverse)
     outputs = outputs if mask is None else jnp.where(mask, outputs, 0)
-    met = (_fed(befores.hidden, kept), *_reset(cell, saved))
+    met = (inputs, _fed(befores.hidden, kept), *_reset(cell, saved))
     return outputs, final, lax.stop_gradient(met)
 
 
@@ -180,10 +180,11 @@ def _backward(cell: Cell, reverse: bool, of_forward, cotangents):
         handed = jax.tree.map(jnp.add, _where(mask, handed, given), of_step)
         if is_summed:
             of_weights = gradient_of(inputs, fed, saved, pulled.driven)
-            gradient = jax.tree.map(jnp.add, gradient, of_weights)
+            gradient = jax.tree.map(_add, gradient, of_weights)
         return (handed, gradient), pulled.driven
 
-    start = (of_final, jax.tree.map(jnp.zeros_like, weights))
+    wide = jnp.promote_types(jnp.result_type(inputs, *weights.values()), jnp.float32)
+    start = (of_final, {name: jnp.zeros(of.shape, wide) for name, of in weights.items()})
     rows = (of_befores, befores, inputs, saved, mask)
     (of_first, gradient), driven = lax.scan(back, start, rows, reverse=not reverse)
     if not is_summed:
@@ -194,6 +195,10 @@ def _backward(cell: Cell, reverse: bool, of_forward, cotangents):
 
 
 _scan_with_own_gradient.defvjp(_forward, _backward)
+
+
+def _add(total: Array, more: Array) -> Array:
+    return total + more.astype(total.dtype)
 
 
 def _after_each_step(befores: Array, final: Array, *, reverse: bool) -> Array:

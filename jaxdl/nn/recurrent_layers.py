@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxdl.errors import InputError
 from jaxdl.nn.cells import Cell, State, Weights, find_cell
 from jaxdl.nn.dropout import dropout
 from jaxdl.nn.recurrent import Kept, recur, recur_with_offset
@@ -71,7 +72,7 @@ class Recurrent(nn.Module):
         outputs, final, met = recur_with_offset(
             cell, weights, inputs, offset, state, lengths=lengths, reverse=self.reverse, kept=kept
         )
-        seen = jnp.concatenate([inputs, *met], axis=-1)
+        seen = jnp.concatenate(met, axis=-1)
         return (outputs, final), seen, offset, RecurrentSums(self.cell, self.units)
 
     def can_be_tapped(self) -> bool:
@@ -184,7 +185,12 @@ class RecurrentLayers(nn.Module):
             dropout_rate: between two layers; None for none.
             recurrent_dropout_rate: of the hidden state inside each layer, the same at all steps
                 (``kept`` of `jaxdl.nn.recur`); None for none.
+
+        Raises:
+            InputError: there are no layers.
         """
+        if not self.units:
+            raise InputError("recurrent layers: give the units of one or more")
         directions = 1 + self.is_bidirectional
         finals, values = [], inputs
         for layer, units in enumerate(self.units):
