@@ -72,6 +72,13 @@ class Model(NamedTuple):
     apply: Callable[[Params, ModelState, Array, Keys], tuple[Array, ModelState]]
 
 
+class Players(NamedTuple):
+    """Something of each of the two players of an adversarial game (`jaxdl.adversarial`)."""
+
+    generator: Any
+    discriminator: Any
+
+
 class LossAux(NamedTuple):
     """What a loss saw on its way: the new model state, and per-example metrics ``(batch,)``."""
 

@@ -1,5 +1,6 @@
 """Models, one file per family."""
 
+from jaxdl.models.gan import conditional_dcgan, dcgan
 from jaxdl.models.lenet import lenet, lenet_feature_maps
 from jaxdl.models.mlp import mlp
 from jaxdl.models.recurrent import (
@@ -10,6 +11,7 @@ from jaxdl.models.recurrent import (
     sequence_classifier,
 )
 from jaxdl.models.small_cnn import small_cnn
+from jaxdl.models.super_resolution import super_resolution
 from jaxdl.models.text import (
     PADDING,
     embedding_average,
@@ -19,6 +21,8 @@ from jaxdl.models.text import (
 
 __all__ = [
     "PADDING",
+    "conditional_dcgan",
+    "dcgan",
     "embedding_average",
     "hidden_units",
     "language_model",
@@ -31,4 +35,5 @@ __all__ = [
     "recurrent_text_classifier",
     "sequence_classifier",
     "small_cnn",
+    "super_resolution",
 ]

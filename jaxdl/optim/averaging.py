@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PyTree
 
 from jaxdl.optim.fields import as_arrays
 from jaxdl.precision import wide_dtype
-from jaxdl.types import Number, Params
+from jaxdl.types import Number, Params, Players
 
 
 class AverageState(NamedTuple):
@@ -38,8 +38,10 @@ def averaged_params(opt_state: PyTree, params: Params) -> Params:
     """The average of the parameters that ``opt_state`` keeps; ``params`` where it keeps none.
 
     It is what to evaluate with. Schedule-free optimizers keep one of their own (Defazio et al.
-    2024, arXiv:2405.15682), which is given where there is no other.
+    2024, arXiv:2405.15682), which is given where there is no other. Of `Players`, each has its own.
     """
+    if isinstance(opt_state, Players):
+        return Players(*map(averaged_params, opt_state, params))
     kinds = (AverageState, optax.contrib.ScheduleFreeState)
     nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, kinds))
     for node in nodes:

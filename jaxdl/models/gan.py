@@ -1,0 +1,168 @@
+"""Generators and discriminators of images of 28x28, after DCGAN (Radford et al. 2016).
+
+From noise, a dense layer to 7x7 and two transposed convolutions of 4x4 to 14x14 and 28x28, batch
+norm and ReLU between; and back by two convolutions of 4x4 with stride 2, leaky ReLU between, to a
+score (arXiv:1511.06434, section 3). Kernels start as there, normal with standard deviation 0.02.
+Images are in [0, 1], as those of every other model.
+"""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from jaxdl.nn import (
+    CPU_LAYOUT,
+    Conv,
+    ConvTranspose,
+    DenseOfImages,
+    change_layout,
+    flax_model,
+    initializer,
+)
+from jaxdl.types import Keys, Players
+
+START = 7
+SLOPE = 0.2
+CHANNEL_AXIS = CPU_LAYOUT.index("C")
+LABEL_FEATURES = 32
+
+
+def dcgan(features: int = 64) -> Players:
+    """Both players, on images ``(batch, 28, 28, 1)``.
+
+    The generator takes noise ``(batch, latent)``, the discriminator gives scores ``(batch, 1)``.
+    Only the generator has batch norm: a score that depends on the other samples knows no gradient
+    penalty.
+
+    Args:
+        features: of the larger feature maps; twice as many of the smaller.
+
+    >>> generator, _ = dcgan()
+    >>> params, model_state = generator.init(jax.random.key(0), jnp.zeros((1, 64)))
+    >>> generator.apply(params, model_state, jnp.zeros((2, 64)), None)[0].shape
+    (2, 28, 28, 1)
+    """
+    return Players(flax_model(Generator(features)), flax_model(Discriminator(features)))
+
+
+def conditional_dcgan(classes: int, features: int = 64) -> Players:
+    """Both players with a label.
+
+    They take ``(noise, labels)`` and ``(images, labels)``. The generator has the label's vector
+    beside the noise; the discriminator adds to its score the product of the label's vector and its
+    own last features (projection, Miyato and Koyama 2018, arXiv:1802.05637).
+
+    >>> generator, _ = conditional_dcgan(10)
+    >>> inputs = jnp.zeros((2, 64)), jnp.array([3, 7])
+    >>> params, model_state = generator.init(jax.random.key(0), inputs)
+    >>> generator.apply(params, model_state, inputs, None)[0].shape
+    (2, 28, 28, 1)
+    """
+    return Players(
+        flax_model(ConditionalGenerator(classes, features)),
+        flax_model(ConditionalDiscriminator(classes, features)),
+    )
+
+
+class Generator(nn.Module):
+    """From noise to images; see `dcgan`."""
+
+    features: int = 64
+
+    @nn.compact
+    def __call__(
+        self, noise: Float[Array, "batch latent"], keys: Keys, use_running_average: bool
+    ) -> Float[Array, "batch 28 28 1"]:
+        """Gives images in [0, 1]."""
+
+        def normalized(values: Array, axis: int) -> Array:
+            norm = nn.BatchNorm(use_running_average, axis=axis, momentum=0.9)
+            return nn.relu(norm(values))
+
+        kernel_init = initializer("normal")
+        values = nn.Dense(START * START * 2 * self.features, kernel_init=kernel_init)(noise)
+        maps = values.reshape(-1, START, START, 2 * self.features)
+        maps = normalized(change_layout(maps, "NHWC", CPU_LAYOUT), CHANNEL_AXIS)
+        maps = normalized(self._enlarged(maps, self.features), CHANNEL_AXIS)
+        return change_layout(nn.sigmoid(self._enlarged(maps, 1)), CPU_LAYOUT, "NHWC")
+
+    def _enlarged(self, maps: Array, features: int) -> Array:
+        layer = ConvTranspose(
+            features, 4, strides=2, kernel_initializer="normal", layout=CPU_LAYOUT
+        )
+        return layer(maps)
+
+
+class ConditionalGenerator(nn.Module):
+    """From noise and a label to images; see `conditional_dcgan`."""
+
+    classes: int
+    features: int = 64
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: tuple[Float[Array, "batch latent"], Int[Array, " batch"]],
+        keys: Keys,
+        use_running_average: bool,
+    ) -> Float[Array, "batch 28 28 1"]:
+        """Gives images in [0, 1]."""
+        noise, labels = inputs
+        of_label = nn.Embed(self.classes, LABEL_FEATURES, name="label")(labels)
+        both = jnp.concatenate([noise, of_label], axis=1)
+        return Generator(self.features, name="generator")(both, keys, use_running_average)
+
+
+class Trunk(nn.Module):
+    """What a discriminator makes of images before its last layer, in `CPU_LAYOUT`."""
+
+    features: int = 64
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch 28 28 1"]
+    ) -> Float[Array, "width maps height batch"]:
+        """Gives the last feature maps."""
+        maps = change_layout(2 * images - 1, "NHWC", CPU_LAYOUT)
+        for features in (self.features, 2 * self.features):
+            layer = Conv(features, 4, strides=2, kernel_initializer="normal", layout=CPU_LAYOUT)
+            maps = nn.leaky_relu(layer(maps), SLOPE)
+        return maps
+
+
+class Discriminator(nn.Module):
+    """From images to scores; see `dcgan`."""
+
+    features: int = 64
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch 28 28 1"], keys: Keys
+    ) -> Float[Array, "batch 1"]:
+        """Gives the scores."""
+        return _last_layer()(Trunk(self.features, name="trunk")(images))
+
+
+class ConditionalDiscriminator(nn.Module):
+    """From images and labels to scores; see `conditional_dcgan`."""
+
+    classes: int
+    features: int = 64
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: tuple[Float[Array, "batch 28 28 1"], Int[Array, " batch"]],
+        keys: Keys,
+    ) -> Float[Array, "batch 1"]:
+        """Gives the scores."""
+        images, labels = inputs
+        maps = Trunk(self.features, name="trunk")(images)
+        flat = maps.reshape(-1, maps.shape[-1])
+        embed = nn.Embed(self.classes, len(flat), embedding_init=initializer("normal"))
+        fitting = jnp.einsum("bf,fb->b", embed(labels), flat)
+        return _last_layer()(maps) + fitting[:, None]
+
+
+def _last_layer() -> DenseOfImages:
+    return DenseOfImages(1, kernel_initializer="normal", layout=CPU_LAYOUT, name="score")

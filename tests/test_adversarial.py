@@ -1,0 +1,331 @@
+"""A game's update against both players' steps written out, and its life in runs."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.tree_util import Partial
+
+from jaxdl import models, train
+from jaxdl.adversarial import (
+    Game,
+    adversarial_loss,
+    generate,
+    init_game,
+    make_adversarial_update,
+    make_conditional_game,
+    make_game,
+    noise,
+)
+from jaxdl.errors import InputError
+from jaxdl.gradients import clipped_gradient
+from jaxdl.objectives import gradient_penalty, make_objective
+from jaxdl.optim import OptimizerConfig, averaged_params, make_optimizer
+from jaxdl.parallel import make_mesh
+from jaxdl.types import Batch, Examples, Players, Variables
+
+LATENT = 3
+SGD = Players(optax.sgd(0.1), optax.sgd(0.2))
+
+
+@functools.cache
+def toy(objective="non_saturating", penalty=False):
+    generator = models.mlp([5], classes=2, activation="tanh")
+    discriminator = models.mlp([4], classes=1, activation="tanh")
+    extra = gradient_penalty(2.0) if penalty else None
+    return make_game(
+        generator, discriminator, make_objective(objective, penalty=extra), latent=LATENT
+    )
+
+
+def points(count):
+    rng = np.random.default_rng(0)
+    return Examples(jnp.float32(rng.normal(size=(count, 2))), jnp.zeros(count, jnp.int32))
+
+
+def batch_of(examples, weights=None):
+    weights = jnp.ones(len(examples.inputs)) if weights is None else weights
+    return Batch(*examples, weights)
+
+
+def start(game=None, key=0, optimizers=SGD):
+    return init_game(jax.random.key(key), game or toy(), optimizers, points(1).inputs)
+
+
+def perceptron(params, inputs):
+    """`jaxdl.models.mlp` of one hidden layer, in NumPy."""
+    hidden = np.tanh(inputs @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"])
+    return hidden @ params["Dense_1"]["kernel"] + params["Dense_1"]["bias"]
+
+
+def to_float64(tree):
+    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree)
+
+
+def softplus(values):
+    return np.logaddexp(0, values)
+
+
+def differences(function, params, step=1e-6):
+    """The gradient by central differences, in float64."""
+    gradient = jax.tree.map(np.zeros_like, params)
+    leaves, slopes = jax.tree.leaves(params), jax.tree.leaves(gradient)
+    for leaf, slope in zip(leaves, slopes, strict=True):
+        for place in np.ndindex(leaf.shape):
+            kept = leaf[place]
+            leaf[place] = kept + step
+            ahead = function(params)
+            leaf[place] = kept - step
+            slope[place] = (ahead - function(params)) / (2 * step)
+            leaf[place] = kept
+    return gradient
+
+
+def assert_close(actual, expected, rtol=1e-4, atol=1e-6):
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), actual, expected
+    )
+
+
+def drawn(state, count, whose):
+    """The noise of a step, as `jaxdl.adversarial` says that it is drawn."""
+    keys = train.example_keys(state, count)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, whose)
+    return np.asarray(noise(keys, LATENT), np.float64)
+
+
+def test_a_step_by_hand():
+    """First the discriminator's, then the generator's against the new one, by differences."""
+    state, batch = start(), batch_of(points(6))
+    real = np.asarray(batch.inputs, np.float64)
+    of_discriminator, of_generator = drawn(state, 6, 0), drawn(state, 6, 1)
+    generator, discriminator = to_float64(state.params)
+
+    def discriminator_loss(params):
+        generated = perceptron(generator, of_discriminator)
+        caught = softplus(-perceptron(params, real)) + softplus(perceptron(params, generated))
+        return caught.mean()
+
+    loss = discriminator_loss(discriminator)
+    slope = differences(discriminator_loss, discriminator)
+    new = jax.tree.map(lambda p, g: p - 0.2 * g, discriminator, slope)
+
+    def generator_loss(params):
+        return softplus(-perceptron(new, perceptron(params, of_generator))).mean()
+
+    made = generator_loss(generator)
+    slope_of_generator = differences(generator_loss, generator)
+    expected = Players(jax.tree.map(lambda p, g: p - 0.1 * g, generator, slope_of_generator), new)
+    after, metrics = make_adversarial_update(toy(), SGD)(state, batch)
+    assert_close(after.params, expected)
+    assert_close([metrics["loss"], metrics["generator_loss"]], [loss, made])
+    norms = [
+        np.sqrt(sum(np.sum(g**2) for g in jax.tree.leaves(s))) for s in (slope, slope_of_generator)
+    ]
+    assert_close([metrics[f"{who}_gradient_norm"] for who in ("discriminator", "generator")], norms)
+    assert_close(metrics["gradient_norm"], np.hypot(*norms))
+    samples = perceptron(generator, of_generator)
+    assert_close(metrics["spread"], np.sqrt(samples.var(0).sum() / real.var(0).sum()))
+    assert after.step == 1
+
+
+def test_steps_of_the_discriminator():
+    """Two steps on the halves of a batch, then one of the generator: as updates one by one."""
+    state, batch = start(), batch_of(points(8))
+    both, metrics = make_adversarial_update(toy(), SGD, discriminator_steps=2)(state, batch)
+    state = start()
+    assert not np.allclose(
+        both.params.generator["Dense_0"]["kernel"], start().params.generator["Dense_0"]["kernel"]
+    )
+    keys = train.example_keys(state, 8)
+    params = state.params
+    losses = []
+    for part in (slice(0, None, 2), slice(1, None, 2)):
+        params, loss = discriminator_step(params, batch.inputs[part], keys[part])
+        losses.append(loss)
+    assert_close(both.params.discriminator, params.discriminator, rtol=1e-5)
+    assert_close(metrics["loss"], np.mean(losses), rtol=1e-5)
+    assert metrics["examples"] == 8
+
+
+def discriminator_step(params, real, keys):
+    """In plain JAX."""
+    keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, 0)
+    generator, discriminator = (
+        models.mlp([5], classes=2, activation="tanh"),
+        models.mlp([4], classes=1, activation="tanh"),
+    )
+    generated, _ = generator.apply(params.generator, {}, noise(keys, LATENT), None)
+
+    def loss(p):
+        scores = [discriminator.apply(p, {}, samples, None)[0] for samples in (real, generated)]
+        return jnp.mean(jax.nn.softplus(-scores[0]) + jax.nn.softplus(scores[1]))
+
+    value, slope = jax.value_and_grad(loss)(params.discriminator)
+    new = jax.tree.map(lambda p, g: p - 0.2 * g, params.discriminator, slope)
+    return Players(params.generator, new), value
+
+
+def test_padding_does_not_count():
+    game, update = (
+        toy("wasserstein", penalty=True),
+        make_adversarial_update(toy("wasserstein", penalty=True), SGD),
+    )
+    few = batch_of(points(8), jnp.array([1.0] * 5 + [0.0] * 3))
+    other = few._replace(inputs=few.inputs.at[5:].add(7.0))
+    one, metrics = update(start(game), few)
+    two, again = update(start(game), other)
+    assert_close(one.params, two.params, rtol=0, atol=0)
+    assert metrics["examples"] == 5
+    assert_close(metrics, again, rtol=0, atol=0)
+
+
+def test_two_devices_are_one():
+    game = toy("wasserstein", penalty=True)
+    update, examples = make_adversarial_update(game, SGD), points(14)
+    ends = [
+        train.fit(update, start(game), examples, epochs=2, batch_size=4, mesh=mesh)
+        for mesh in (None, make_mesh(2))
+    ]
+    (one, seen), (two, seen_by_two) = ends
+    assert_close(one.train.params, two.train.params, rtol=1e-5)
+    assert_close(seen.epochs, seen_by_two.epochs, rtol=1e-4)
+
+
+def test_a_run_is_the_same_again_and_in_segments():
+    update, examples = make_adversarial_update(toy(), SGD), points(10)
+    whole, _ = train.fit(update, start(), examples, epochs=3, batch_size=4)
+    *_, last = train.fit_in_segments(
+        update, start(), examples, epochs=3, batch_size=4, segments_per_epoch=2
+    )
+    assert_close(whole.train.params, last.state.train.params, rtol=0, atol=0)
+    other, _ = train.fit(update, start(key=1), examples, epochs=3, batch_size=4)
+    assert not np.allclose(
+        other.train.params.generator["Dense_0"]["kernel"],
+        whole.train.params.generator["Dense_0"]["kernel"],
+    )
+
+
+def test_a_number_recompiles_nothing():
+    optimizers = [
+        Players(
+            make_optimizer(OptimizerConfig("adam", rate)),
+            make_optimizer(OptimizerConfig("adam", rate)),
+        )
+        for rate in (1e-3, 1e-2)
+    ]
+    games = [
+        make_game(
+            *toy()[:2],
+            make_objective("minimax", label_smoothing=share, penalty=gradient_penalty(share)),
+            latent=LATENT,
+        )
+        for share in (0.1, 0.2)
+    ]
+    batch = batch_of(points(4))
+    from jaxdl.adversarial import _update
+
+    before = _update._cache_size()
+    for game, of in zip(games, optimizers, strict=True):
+        make_adversarial_update(game, of)(start(game, optimizers=of), batch)
+    assert _update._cache_size() == before + 1
+
+
+def test_the_average_of_the_generator():
+    optimizers = Players(
+        make_optimizer(OptimizerConfig("sgd", 0.1, average=0.9)),
+        make_optimizer(OptimizerConfig("sgd", 0.1)),
+    )
+    update, examples = make_adversarial_update(toy(), optimizers), points(8)
+    final, _ = train.fit(
+        update,
+        start(optimizers=optimizers),
+        examples,
+        epochs=3,
+        batch_size=4,
+        loss_fn=adversarial_loss(toy()),
+        evaluations={"test": examples},
+    )
+    params, _ = train.final_params(final)
+    state = final.train
+    assert_close(
+        params.generator, averaged_params(state.opt_state.generator, state.params.generator), 0, 0
+    )
+    assert_close(params.discriminator, state.params.discriminator, 0, 0)
+    assert not np.allclose(
+        params.generator["Dense_0"]["kernel"], state.params.generator["Dense_0"]["kernel"]
+    )
+
+
+def test_clipped_gradients_of_both():
+    """Any gradient function: each example's gradient clipped to 0 moves nobody."""
+    clip = Partial(clipped_gradient, max_norm=0.0)
+    update = make_adversarial_update(toy(), SGD, gradient=clip)
+    after, _ = update(start(), batch_of(points(4)))
+    assert_close(after.params, start().params, 0, 0)
+
+
+def test_images_with_batch_norm():
+    """DCGAN's generator trains; its averages move, and evaluation uses them."""
+    game = make_game(*models.dcgan(features=4), make_objective("hinge"), latent=LATENT)
+    images = jnp.uint8(np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1)))
+    state = init_game(jax.random.key(0), game, SGD, images[:1])
+    before = jax.tree.map(jnp.copy, state.model_state)
+    after, metrics = make_adversarial_update(game, SGD)(
+        state, batch_of(Examples(images, jnp.zeros(8, jnp.int32)))
+    )
+    assert jax.tree.all(jax.tree.map(np.isfinite, metrics))
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after.model_state, before)
+    assert min(jax.tree.leaves(moved.generator)) > 0
+    keys = jax.random.split(jax.random.key(1), 3)
+    batch = batch_of(Examples(images[:3], jnp.zeros(3, jnp.int32)))
+    of_generator = Variables(after.params.generator, after.model_state.generator)
+    samples = generate(game, of_generator, batch, keys)
+    assert samples.shape == (3, 28, 28, 1)
+    assert (samples >= 0).all()
+    assert (samples <= 1).all()
+    alone = generate(game, of_generator, jax.tree.map(lambda of: of[:1], batch), keys[:1])
+    np.testing.assert_allclose(alone[0], samples[0], rtol=1e-4, atol=1e-5)
+
+
+def test_labels():
+    """The label reaches both players: another label, other samples and other scores."""
+    game = make_conditional_game(
+        *models.conditional_dcgan(10, features=4), make_objective("hinge"), latent=LATENT
+    )
+    images = jnp.uint8(np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1)))
+    labels = jnp.array([3, 1, 4, 1])
+    state = init_game(jax.random.key(0), game, SGD, images[:1])
+    after, _ = make_adversarial_update(game, SGD)(state, batch_of(Examples(images, labels)))
+    of_generator = Variables(after.params.generator, after.model_state.generator)
+    keys = jax.random.split(jax.random.key(1), 4)
+    one, other = (
+        generate(game, of_generator, batch_of(Examples(images, of)), keys)
+        for of in (labels, labels + 1)
+    )
+    assert not np.allclose(one, other)
+    of_discriminator = after.params.discriminator, after.model_state.discriminator
+    scores = [
+        game.discriminator.apply(*of_discriminator, (one, of), None)[0]
+        for of in (labels, labels + 1)
+    ]
+    assert not np.allclose(*scores)
+
+
+def test_content_is_added():
+    def content(samples, batch):
+        return 1e6 * jnp.sum(jnp.square(samples - batch.inputs), axis=1)
+
+    game = Game(*toy()[:5], Partial(content))
+    _, metrics = make_adversarial_update(game, SGD)(start(), batch_of(points(4)))
+    assert metrics["generator_content"] > 1e5
+    assert metrics["generator_gradient_norm"] > 1e5
+
+
+def test_steps_that_do_not_divide_the_batch():
+    update = make_adversarial_update(toy(), SGD, discriminator_steps=3)
+    with pytest.raises(InputError, match="3 steps of the discriminator on 4 examples"):
+        update(start(), batch_of(points(4)))
