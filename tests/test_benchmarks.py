@@ -143,7 +143,7 @@ def test_recurrent_growth_without_a_peer(monkeypatch, capsys):
 
     monkeypatch.setattr(recurrent, "measured", measured)
     monkeypatch.setattr(recurrent, "GROWTH", {"layers": (1, 2)})
-    monkeypatch.setattr(recurrent, "is_installed", lambda peer, python: False)
+    monkeypatch.setattr(recurrent, "has_modules", lambda peer, python: False)
     cli.main(recurrent.run, recurrent.Config, ["--growth", "--peers", "Keras"])
     *table, left_out = capsys.readouterr().out.splitlines()
     assert [line.split() for line in table[2:]] == [
@@ -155,10 +155,10 @@ def test_recurrent_growth_without_a_peer(monkeypatch, capsys):
     assert left_out.endswith("lacks keras or tensorflow")
 
 
-def test_recurrent_peer_that_is_not_installed():
-    peer = recurrent.PEERS["PyTorch"]._replace(modules=("json", "no_such_module"))
-    assert not recurrent.is_installed(peer, sys.executable)
-    assert recurrent.is_installed(recurrent.PEERS["Flax"], sys.executable)
+def test_peer_that_is_not_installed():
+    assert not workers.has_modules(sys.executable, ("json", "no_such_module"))
+    assert workers.has_modules(sys.executable, ("json", "csv"))
+    assert workers.has_modules(sys.executable, ())
 
 
 def test_recurrent_examples_are_half_told():

@@ -30,7 +30,6 @@ and the exponent by which each makes the time grow, by least squares between the
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -42,15 +41,12 @@ import numpy as np
 
 from experiments.benchmarks.recurrent_worker import CLASSES, VOCABULARY, Work
 from experiments.benchmarks.turns import ratios, spread
-from experiments.benchmarks.workers import check_peer, run_in_turns
+from experiments.benchmarks.workers import check_peer, has_modules, run_in_turns
 from jaxdl import cli
 from jaxdl.runs import check_least, check_names
 
 HERE = Path(__file__).parent
 PIXELS = 28
-INSTALLED = (
-    "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))"
-)
 
 
 class Task(NamedTuple):
@@ -133,7 +129,7 @@ def run(config: Config) -> None:
         check_names("peers", config.peers, tuple(PEERS))
     check_peer(config.peer_python)
     asked = config.peers if config.peers is not None else () if config.growth else tuple(PEERS)
-    peers = [name for name in asked if is_installed(PEERS[name], config.peer_python)]
+    peers = [name for name in asked if has_modules(config.peer_python, PEERS[name].modules)]
     result = growth(config, peers) if config.growth else comparison(config, peers)
     result["left_out"] = [name for name in asked if name not in peers]
     if config.output == "json":
@@ -142,11 +138,6 @@ def run(config: Config) -> None:
     print(growth_text(result) if config.growth else comparison_text(result))
     for name in result["left_out"]:
         print(f"left out: {name}; {config.peer_python} lacks {' or '.join(PEERS[name].modules)}")
-
-
-def is_installed(peer: Peer, python: Path) -> bool:
-    """Whether a Python has what a peer needs."""
-    return subprocess.run([python, "-c", INSTALLED, *peer.modules], check=False).returncode == 0
 
 
 # --- running -------------------------------------------------------------------------------------

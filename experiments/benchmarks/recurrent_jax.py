@@ -14,15 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from recurrent_worker import (
-    CLASSES,
-    CLIP_NORM,
-    EMBEDDING,
-    RATE,
-    VOCABULARY,
-    Work,
-    serve,
-)
+from recurrent_worker import CLASSES, CLIP_NORM, EMBEDDING, RATE, VOCABULARY, Work
+from worker import serve
 
 from jaxdl import cli, losses, models, optim, train
 from jaxdl.gradients import mean_gradient
@@ -39,7 +32,7 @@ def main(way: str, work: Work) -> None:
     mesh = cli.use_devices() if way == "ours" else None
     examples = Examples(*map(jnp.asarray, work.load()))
     parameters, epoch = our_epochs(work, examples, mesh) if mesh else flax_epochs(work, examples)
-    serve(work, epoch, parameters=parameters, version=jax.__version__)
+    serve(work.steps, epoch, parameters=parameters, version=jax.__version__)
 
 
 # --- ours ----------------------------------------------------------------------------------------

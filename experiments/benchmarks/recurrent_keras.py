@@ -14,15 +14,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import tensorflow as tf
 from keras import layers
-from recurrent_worker import (
-    CLIP_NORM,
-    EMBEDDING,
-    RATE,
-    VOCABULARY,
-    Work,
-    cores,
-    serve,
-)
+from recurrent_worker import CLIP_NORM, EMBEDDING, RATE, VOCABULARY, Work
+from worker import cores, serve
 
 LAYERS = {"lstm": layers.LSTM, "gru": layers.GRU}
 
@@ -59,7 +52,7 @@ def main(way: str, work: Work) -> None:
         return float(seen.history["loss"][0])
 
     version = f"{keras.__version__}, TensorFlow {tf.__version__}"
-    serve(work, epoch, parameters=model.count_params(), version=version)
+    serve(work.steps, epoch, parameters=model.count_params(), version=version)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,9 @@ Arguments: those of `recurrent_worker`; the way is ``eager``.
 import sys
 
 import torch
-from recurrent_worker import (
-    CLIP_NORM,
-    EMBEDDING,
-    RATE,
-    VOCABULARY,
-    Work,
-    cores,
-    serve,
-)
+from recurrent_worker import CLIP_NORM, EMBEDDING, RATE, VOCABULARY, Work
 from torch import nn
+from worker import cores, serve
 
 LAYERS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -61,7 +54,7 @@ def main(work: Work) -> None:
         return torch.stack(losses).mean().item()
 
     parameters = sum(p.numel() for p in model.parameters())
-    serve(work, epoch, parameters=parameters, version=torch.__version__)
+    serve(work.steps, epoch, parameters=parameters, version=torch.__version__)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,16 @@ def check_peer(python: Path) -> None:
         raise InputError(f"--peer-python {python} is no program; give the Python that has the peer")
 
 
+def has_modules(python: Path, modules: Sequence[str]) -> bool:
+    """Whether a Python has all that a peer needs."""
+    return subprocess.run([python, "-c", _ARE_THERE, *modules], check=False).returncode == 0
+
+
+_ARE_THERE = (
+    "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))"
+)
+
+
 def run_in_turns(
     commands: Mapping[str, Sequence[Any]], blocks: int
 ) -> tuple[dict[str, list[float]], dict[str, dict[str, Any]]]:

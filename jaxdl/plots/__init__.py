@@ -28,6 +28,7 @@ from jaxdl.plots.style import (
     family_styles,
     styled,
 )
+from jaxdl.plots.tiles import image_tiles
 
 __all__ = [
     "BLUE",
@@ -43,6 +44,7 @@ __all__ = [
     "family_styles",
     "feature_maps",
     "filters",
+    "image_tiles",
     "instruments",
     "learning_curves",
     "make_logarithmic",

@@ -1,0 +1,143 @@
+"""A DCGAN learns to draw digits, and a judge says how well.
+
+Claim: its samples are nearly as far from test images, in the features of a network that reads
+digits, as training images are; they cover the data, and are no copies.
+
+    python -m experiments.mnist_gan                                     5,000 digits, no download
+    python -m experiments.mnist_gan --quick                             a few epochs of them
+    python -m experiments.mnist_gan --recipe mnist --raw-dir DIR --seeds 3
+    python -m experiments.mnist_gan --objective hinge                   or another of the five
+
+The players are those of `jaxdl.models.dcgan`, with noise of 64 numbers, Adam at rate 0.0002 with
+beta1 0.5 (Radford et al. 2016, arXiv:1511.06434) and R1 (Mescheder et al. 2018, arXiv:1801.04406);
+samples are those of a moving average of the generator. The judge (`jaxdl.judge`) is our own MNIST
+network, trained on the same training images and kept in --judges; its accuracy is said with each
+score. Beside the samples stand real training images and noise, as many of each. A network trained
+on the samples alone is told for labels what the judge reads, since nobody asked for a digit.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from experiments.mnist_gan import figures
+from jaxdl import checkpoint, data, generators, judge, models, plots, train
+from jaxdl.adversarial import Game, make_game
+from jaxdl.claims import Claim, conclude
+from jaxdl.generators import GeneratorOptions
+from jaxdl.runs import Run, open_run
+from jaxdl.sessions import Trained
+from jaxdl.statistics import mean_and_interval
+
+NEARER = 0.1
+"""Of noise's distance from the test images, what the samples' may be."""
+
+
+@dataclass(frozen=True)
+class Config(GeneratorOptions):
+    """What can be set; the defaults are the recipe's."""
+
+    recipe: Literal["mnist_5k", "mnist"] = "mnist_5k"
+    """Which defaults to start from: for the 5,000 digits, or for all of MNIST."""
+
+
+RECIPES = {
+    "mnist_5k": Config(),
+    "mnist": Config(recipe="mnist", dataset="mnist", epochs=20, samples=10_000),
+}
+
+QUICK = Config(quick=True, epochs=2, features=16, samples=200)
+
+
+def run(config: Config) -> None:
+    """Trains, judges, draws, and says what came out."""
+    generators.check(config)
+    dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
+    train.steps_per_epoch(len(dataset.train.targets), config.batch_size)
+    with open_run("mnist_gan", config) as directory:
+        game = build_game(config)
+        noise = generators.noise_of(config.seed, config.samples)
+        trained = generators.fit(directory, config, game, dataset, noise[: figures.SHOWN])
+        of_all = generators.generators_of(trained.state)
+        variables = [generators.one_of(of_all, n, config.seeds) for n in range(config.seeds)]
+        checkpoint.save(directory.directory / "model", 0, variables[0], config={}, notes={})
+        of_seeds = [generators.make_samples(game, of, noise) for of in variables]
+        make = partial(generators.make_samples, game, variables[0])
+        draw(trained, directory, make, of_seeds, noise)
+        scores, bounds = generators.judged(config, dataset, of_seeds)
+        generators.report(trained)
+        results = {**generators.summary(trained, scores, dataset), "bounds": bounds}
+        conclude(directory, results, claims(scores, bounds))
+    if trained.failed_step is not None:
+        sys.exit(1)
+
+
+def build_game(config: Config) -> Game:
+    """Who plays, and for what."""
+    players = models.dcgan(config.features)
+    return make_game(*players, generators.objective_of(config), latent=generators.LATENT)
+
+
+def draw(
+    trained: Trained,
+    directory: Run,
+    make: Callable[[np.ndarray], np.ndarray],
+    of_seeds: list[np.ndarray],
+    noise: np.ndarray,
+) -> None:
+    """Draws samples in all ways.
+
+    Args:
+        trained: with which history.
+        directory: of the run.
+        make: samples of the first seed, of noise.
+        of_seeds: samples of each seed.
+        noise: that they are of.
+    """
+
+    def tiles(noise: np.ndarray) -> np.ndarray:
+        return make(noise.reshape(-1, noise.shape[-1])).reshape(*noise.shape[:2], 28, 28, 1)
+
+    first, last = noise[: 2 * figures.ROWS].reshape(2, figures.ROWS, -1)
+    steps = (2 * figures.SHARES - 1).astype(np.float32)[None, :, None]
+    bolder = noise[: figures.ROWS, None] + steps * figures.bold_direction(noise, of_seeds[0])
+    first_of_each = np.stack([samples[: figures.SHOWN] for samples in of_seeds])
+    epochs = trained.epochs["loss"].shape[-1]
+    drawn = {
+        "samples": plots.image_tiles(
+            first_of_each.reshape(-1, figures.COLUMNS, 28, 28, 1), "samples, seed after seed"
+        ),
+        "through_training": figures.draw_through_training(
+            generators.read_samples(directory, epochs)
+        ),
+        "between": plots.image_tiles(
+            tiles(generators.between(first, last, figures.SHARES)), "from one noise to another"
+        ),
+        "bolder": plots.image_tiles(tiles(bolder), "noise plus (bold minus faint)"),
+        "losses": figures.draw_losses(trained.epochs),
+    }
+    plots.save_all(drawn, directory.figures)
+
+
+def claims(scores: list[judge.Scores], bounds: dict[str, judge.Scores]) -> list[Claim]:
+    """What is claimed of the samples."""
+    mean, half = mean_and_interval([of["frechet_distance"] for of in scores])
+    floor, noise = (bounds[of]["frechet_distance"] for of in ("real train", "noise"))
+    return [
+        Claim(
+            "the samples are far nearer to test images than noise is",
+            mean < NEARER * noise,
+            f"Frechet distance {mean:.2f} ± {half:.2f}, of real training images {floor:.2f}, of "
+            f"noise {noise:.2f}; expected below {NEARER:.0%} of the last",
+        ),
+        Claim(
+            "they are no copies",
+            all(of["copied_p_value"] > 0.01 for of in scores),
+            "share nearer to a training image than 99% of test images are: "
+            + ", ".join(f"{of['copied_share']:.1%}" for of in scores),
+        ),
+    ]

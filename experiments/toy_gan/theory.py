@@ -1,0 +1,230 @@
+"""The minimax game where it can be worked out: the best discriminator, its value, the gradients.
+
+Against a fixed generator with density q the best discriminator of data with density p is
+``p / (p + q)``, and the value of the game is then ``-log 4 + 2 JSD(p, q)`` (Goodfellow et al. 2014,
+arXiv:1406.2661, proposition 1 and theorem 1); both are compared with a perceptron that has learned
+from samples alone. And the better it is, the less a generator learns from the minimax form (section
+3 there; Arjovsky and Bottou 2017, arXiv:1701.04862, theorem 2.4).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Key
+
+from experiments.toy_gan.mixtures import draw, ring
+from experiments.toy_gan.training import BATCH, Kind, batch_of, make_toy_game
+from jaxdl import models
+from jaxdl.adversarial import init_game, make_adversarial_update, make_game
+from jaxdl.claims import Claim
+from jaxdl.objectives import make_objective
+from jaxdl.types import Model, Players, TrainState, Variables
+
+MEANS, DEVIATION = (-1.5, 1.5), 0.6
+"""Of the data's two Gaussians."""
+MEAN_OF_GENERATED, DEVIATION_OF_GENERATED = 0.5, 1.2
+GRID = np.linspace(-6, 6, 601)
+SEEN_SHARE = 0.02
+"""Where p + q is below this share of its maximum, hardly a sample falls: no optimum is asked."""
+DISCRIMINATOR_STEPS = 8000
+DISCRIMINATOR_BATCH = 4096
+CLOSE = 0.02
+GRADIENT_STEPS = 600
+VANISHED = 0.01
+"""Of the non-saturating form's gradient."""
+
+
+class Optimum(NamedTuple):
+    """A discriminator that has learned against a fixed generator.
+
+    Attributes:
+        probability: its, on `GRID`.
+        best: ``p / (p + q)`` there.
+        seen: where samples fall.
+        value: of the game with it, by quadrature.
+        best_value: ``-log 4 + 2 JSD``.
+    """
+
+    probability: np.ndarray
+    best: np.ndarray
+    seen: np.ndarray
+    value: float
+    best_value: float
+
+
+class Theory(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        optimum: against a generator that is off.
+        exact: against one that makes the data.
+        norms: of the generator's gradient at each step of the discriminator, by objective.
+    """
+
+    optimum: Optimum
+    exact: Optimum
+    norms: dict[str, np.ndarray]
+
+
+def measure(seed: int) -> Theory:
+    """Trains the discriminators."""
+    optimum_key, exact_key, norms_key = jax.random.split(jax.random.key(seed), 3)
+    off = normal_density(MEAN_OF_GENERATED, DEVIATION_OF_GENERATED)
+    return Theory(
+        optimum_against(_normal, off, optimum_key),
+        optimum_against(_of_data, density_of_data(), exact_key),
+        {name: np.asarray(gradient_norms(name, norms_key)) for name in FORMS},
+    )
+
+
+# --- the best discriminator ----------------------------------------------------------------------
+
+
+def density_of_data() -> Float[np.ndarray, " points"]:
+    """On `GRID`."""
+    return np.mean([normal_density(mean, DEVIATION) for mean in MEANS], axis=0)
+
+
+def normal_density(mean: float, deviation: float) -> Float[np.ndarray, " points"]:
+    """Of a Gaussian, on `GRID`."""
+    return np.exp(-(((GRID - mean) / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi))
+
+
+def optimum_against(
+    generate: Callable[[Array], Array], generated: Float[np.ndarray, " points"], key: Key[Array, ""]
+) -> Optimum:
+    """A discriminator that has learned from samples.
+
+    Args:
+        generate: from two normal numbers for each sample.
+        generated: the density of what it makes, on `GRID`.
+        key: of the draws.
+    """
+    scores = np.asarray(_learned_scores(Partial(generate), key), float)
+    probability = 1 / (1 + np.exp(-scores))
+    data = density_of_data()
+    total = data + generated
+    value = integral(-data * np.logaddexp(0, -scores) - generated * np.logaddexp(0, scores))
+    best_value = -np.log(4) + jensen_shannon(data, generated) * 2
+    return Optimum(probability, data / total, total > SEEN_SHARE * total.max(), value, best_value)
+
+
+@jax.jit
+def _learned_scores(generate: Callable, key: Key[Array, ""]) -> Array:
+    generator = Model(Partial(_no_variables), Partial(_apply_fixed, generate))
+    discriminator = models.mlp([64, 64], classes=1, activation="silu")
+    game = make_game(generator, discriminator, make_objective("minimax"), latent=2)
+    falling = optax.cosine_decay_schedule(3e-3, DISCRIMINATOR_STEPS)
+    optimizers = Players(optax.set_to_zero(), optax.adam(falling))
+    update = make_adversarial_update(game, optimizers)
+
+    def step(state: TrainState, key: Key[Array, ""]):
+        drawn = jax.random.normal(key, (DISCRIMINATOR_BATCH, 2))
+        return update(state, batch_of(_of_data(drawn)))[0], None
+
+    run_key, batches_key = jax.random.split(key)
+    state = init_game(run_key, game, optimizers, jnp.zeros((1, 1)))
+    state, _ = lax.scan(step, state, jax.random.split(batches_key, DISCRIMINATOR_STEPS))
+    grid = jnp.asarray(GRID, jnp.float32)[:, None]
+    return discriminator.apply(state.params.discriminator, {}, grid, None)[0][:, 0]
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+    """The divergence of two densities on `GRID`, in nats."""
+    middle = (p + q) / 2
+    return integral(p * np.log(p / middle) + q * np.log(q / middle)) / 2
+
+
+def integral(values: np.ndarray) -> float:
+    """Over `GRID`, by the trapezoidal rule."""
+    return float(np.trapezoid(values, GRID))
+
+
+def _of_data(drawn: Float[Array, "batch 2"]) -> Float[Array, "batch 1"]:
+    means = jnp.where(drawn[:, 1:] < 0, *MEANS)
+    return means + DEVIATION * drawn[:, :1]
+
+
+def _normal(drawn: Float[Array, "batch 2"]) -> Float[Array, "batch 1"]:
+    return MEAN_OF_GENERATED + DEVIATION_OF_GENERATED * drawn[:, :1]
+
+
+def _no_variables(key: Key[Array, ""], inputs: Array) -> Variables:
+    return Variables({}, {})
+
+
+def _apply_fixed(generate: Callable, params, model_state, inputs: Array, keys):
+    return generate(inputs), model_state
+
+
+# --- the gradient of the generator ---------------------------------------------------------------
+
+FORMS = ("minimax", "non_saturating")
+
+
+def gradient_norms(objective: str, key: Key[Array, ""]) -> Float[Array, " steps"]:
+    """The norm of a fixed generator's gradient, while a discriminator learns to tell its samples.
+
+    Both forms have the same loss of the discriminator, and so, with a key, the same one.
+    """
+    game = make_toy_game(Kind("ring", objective, is_penalized=False), 0.0)
+    optimizers = Players(optax.set_to_zero(), optax.adam(1e-3))
+    update = make_adversarial_update(game, optimizers)
+    mixture = ring()
+
+    def step(state: TrainState, key: Key[Array, ""]):
+        state, metrics = update(state, batch_of(draw(mixture, key, BATCH)))
+        return state, metrics["generator_gradient_norm"]
+
+    run_key, batches_key = jax.random.split(key)
+    state = init_game(run_key, game, optimizers, jnp.zeros((1, 2)))
+    return lax.scan(step, state, jax.random.split(batches_key, GRADIENT_STEPS))[1]
+
+
+# --- what is claimed -----------------------------------------------------------------------------
+
+
+def claims(theory: Theory) -> list[Claim]:
+    """Those of the theory."""
+    return [optimum_claim(theory.optimum), value_claim(theory), gradient_claim(theory.norms)]
+
+
+def optimum_claim(optimum: Optimum) -> Claim:
+    """The best discriminator."""
+    off = np.abs(optimum.probability - optimum.best)[optimum.seen].max()
+    return Claim(
+        "against a fixed generator the discriminator learns p / (p + q)",
+        bool(off < CLOSE),
+        f"off by {off:.3f} at most where samples fall, expected below {CLOSE}",
+    )
+
+
+def value_claim(theory: Theory) -> Claim:
+    """The value of the game."""
+    optimum, exact = theory.optimum, theory.exact
+    is_close = abs(optimum.value - optimum.best_value) < CLOSE
+    return Claim(
+        "the value of the game is then -log 4 + 2 JSD, and -log 4 where the generator is exact",
+        is_close and abs(exact.value + np.log(4)) < CLOSE,
+        f"{optimum.value:.4f} beside {optimum.best_value:.4f} by quadrature; {exact.value:.4f} "
+        f"beside {-np.log(4):.4f}; expected within {CLOSE}",
+    )
+
+
+def gradient_claim(norms: dict[str, np.ndarray]) -> Claim:
+    """What the generator gets to see."""
+    starts, ends = ([norms[form][at] for form in FORMS] for at in (0, -1))
+    return Claim(
+        "as the discriminator gets better the minimax form's gradient vanishes, and the "
+        "non-saturating form's does not",
+        bool(ends[0] < VANISHED * ends[1] and ends[1] > starts[1]),
+        f"norms at first {starts[0]:.3g} and {starts[1]:.3g}, after {GRADIENT_STEPS} steps of the "
+        f"discriminator {ends[0]:.2g} and {ends[1]:.2g}; expected below {VANISHED:.0%} of the "
+        "other, which grows",
+    )

@@ -1,0 +1,171 @@
+"""Games in the plane: perceptrons against each other, every seed of an objective as one program."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jax.tree_util import Partial
+from jaxtyping import Array, Key
+
+from experiments.toy_gan.mixtures import MIXTURES, draw
+from jaxdl import models, optim
+from jaxdl.adversarial import Game, generate, init_game, make_adversarial_update, make_game
+from jaxdl.objectives import gradient_penalty, make_objective, r1_penalty
+from jaxdl.optim import OptimizerConfig
+from jaxdl.runs import Run
+from jaxdl.sweep import sweep_in_run
+from jaxdl.types import Batch, Metrics, Players, Static, TrainState, Variables
+
+LATENT = 16
+WIDTHS = (64, 64)
+BATCH = 256
+RATE = 1e-3
+LOOKS = 40
+SAMPLES = 2500
+SIDE = 60
+"""Points of the discriminator's surface along each axis."""
+EXTENT = 1.4
+"""How far the surface reaches, in the distance of the farthest centre along an axis."""
+SEEN = ("loss", "generator_loss", "discriminator_accuracy", "spread", "generator_gradient_norm")
+
+
+class Kind(NamedTuple):
+    """A game to play; hashable.
+
+    Attributes:
+        mixture: by name.
+        objective: by name.
+        is_penalized: with R1, or the gradient penalty for Wasserstein's.
+    """
+
+    mixture: str
+    objective: str
+    is_penalized: bool = True
+
+    def __str__(self) -> str:
+        name = self.objective.replace("_", " ")
+        return name if self.is_penalized else f"{name}, no penalty"
+
+
+class Plan(NamedTuple):
+    """What is static in a run."""
+
+    kind: Kind
+    steps: int
+
+
+class Played(NamedTuple):
+    """What was seen of a game, ``LOOKS`` times; seeds in front.
+
+    Attributes:
+        samples: of the same noise, ``(looks, SAMPLES, 2)``.
+        surface: the discriminator's probabilities, ``(looks, SIDE, SIDE)``, rows from below.
+        metrics: means over the steps since the last look, ``(looks,)``.
+    """
+
+    samples: Array
+    surface: Array
+    metrics: Metrics
+
+
+def measure(
+    directory: Run,
+    kinds: Sequence[Kind],
+    *,
+    steps: int,
+    penalty: float,
+    seeds: int,
+    seed: int,
+    resume: bool,
+    quiet: bool,
+    mesh: Mesh,
+) -> dict[Kind, Played]:
+    """Plays each game from each seed.
+
+    Args:
+        directory: where checkpoints are kept.
+        kinds: the games.
+        steps: updates of each, a multiple of `LOOKS`.
+        penalty: strength of R1; Wasserstein's has a tenth.
+        seeds: of each.
+        seed: of all.
+        resume: see `jaxdl.sweep.sweep_in_run`.
+        quiet: see there.
+        mesh: see there.
+    """
+    keys = jax.random.split(jax.random.key(seed), seeds)
+    found = {}
+    for kind in kinds:
+        played = sweep_in_run(
+            directory,
+            Partial(play, Static(Plan(kind, steps))),
+            keys,
+            {"rate": jnp.array([RATE]), "penalty": jnp.array([penalty])},
+            config={"steps": steps, "seeds": seeds, "seed": seed},
+            name="_".join(map(str, kind)),
+            resume=resume,
+            quiet=quiet,
+            mesh=mesh,
+        )
+        found[kind] = jax.tree.map(lambda of: of[0], played)
+    return found
+
+
+def play(plan: Static[Plan], key: Key[Array, ""], member: dict[str, Array]) -> Played:
+    """One game, on samples that are drawn anew for each update."""
+    kind, steps = plan.value
+    mixture = MIXTURES[kind.mixture]
+    game = make_toy_game(kind, member["penalty"])
+    optimizer = optim.make_optimizer(
+        OptimizerConfig("adam", member["rate"], arguments={"b1": 0.5}, average=0.99)
+    )
+    update = make_adversarial_update(game, Players(optimizer, optimizer))
+    of_run, of_batches, of_samples = jax.random.split(key, 3)
+    points = surface_points(kind.mixture).reshape(-1, 2)
+
+    def step(state: TrainState, key: Key[Array, ""]):
+        state, metrics = update(state, batch_of(draw(mixture, key, BATCH)))
+        return state, {name: metrics[name] for name in SEEN}
+
+    def look(state: TrainState, key: Key[Array, ""]):
+        state, metrics = lax.scan(step, state, jax.random.split(key, steps // LOOKS))
+        params = optim.averaged_params(state.opt_state, state.params)
+        noise = jax.random.split(of_samples, SAMPLES)
+        of_generator = Variables(params.generator, state.model_state.generator)
+        samples = generate(game, of_generator, batch_of(jnp.zeros((SAMPLES, 2))), noise)
+        scores, _ = game.discriminator.apply(
+            state.params.discriminator, state.model_state.discriminator, points, None
+        )
+        surface = jax.nn.sigmoid(scores).reshape(SIDE, SIDE)
+        return state, Played(samples, surface, jax.tree.map(jnp.mean, metrics))
+
+    state = init_game(of_run, game, Players(optimizer, optimizer), jnp.zeros((1, 2)))
+    return lax.scan(look, state, jax.random.split(of_batches, LOOKS))[1]
+
+
+def make_toy_game(kind: Kind, penalty: Array | float) -> Game:
+    """Perceptrons with two hidden layers."""
+    of_objective = None
+    if kind.is_penalized:
+        is_critic = kind.objective == "wasserstein"
+        of_objective = gradient_penalty(penalty / 10) if is_critic else r1_penalty(penalty)
+    generator = models.mlp(WIDTHS, classes=2)
+    discriminator = models.mlp(WIDTHS, classes=1)
+    objective = make_objective(kind.objective, penalty=of_objective)
+    return make_game(generator, discriminator, objective, latent=LATENT)
+
+
+def batch_of(samples: Array) -> Batch:
+    """Samples without labels."""
+    return Batch(samples, jnp.zeros(len(samples), jnp.int32), jnp.ones(len(samples)))
+
+
+def surface_points(mixture: str) -> Array:
+    """Where the discriminator is looked at, ``(SIDE, SIDE, 2)``."""
+    reach = EXTENT * np.abs(MIXTURES[mixture].centres).max()
+    axis = jnp.linspace(-reach, reach, SIDE)
+    return jnp.stack(jnp.meshgrid(axis, axis), axis=-1)

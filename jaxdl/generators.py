@@ -1,0 +1,266 @@
+"""A generator trained with one seed, or with several, its samples, and what a judge says of them.
+
+What the experiments that train games on a data set of images share, around `jaxdl.sessions`.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree, UInt8
+
+from jaxdl import data, judge, optim, sessions, train
+from jaxdl.adversarial import Game, adversarial_loss, init_game, make_adversarial_update
+from jaxdl.objectives import OBJECTIVES, Objective, gradient_penalty, make_objective, r1_penalty
+from jaxdl.optim import OptimizerConfig
+from jaxdl.runs import (
+    DatasetOptions,
+    Run,
+    check_least,
+    check_names,
+    check_seed,
+    check_shares,
+    resolved_config,
+)
+from jaxdl.sessions import CHANGE_NOTHING, Trained
+from jaxdl.statistics import mean_and_interval
+from jaxdl.types import Examples, Players, Variables
+
+MAY_DIFFER = (*CHANGE_NOTHING, "judges", "samples")
+"""Settings that may differ when a run goes on, since its parameters do not depend on them."""
+
+LATENT = 64
+"""Numbers in the noise of a sample."""
+
+AT_ONCE = 500
+"""Samples that are made at a time."""
+
+Images = UInt8[np.ndarray, "count height width channels"]
+
+
+@dataclass(frozen=True)
+class GeneratorOptions(DatasetOptions):
+    """Those of an experiment that trains a generator on a data set of one's choice."""
+
+    objective: str = "non_saturating"
+    """minimax, non_saturating, least_squares, wasserstein or hinge."""
+    penalty: float = 1.0
+    """Strength of R1, or of Wasserstein's gradient penalty; 0 for none."""
+    label_smoothing: float = 0.0
+    """How much less than 1 the probability is with which real images are to be taken for real."""
+    features: int = 64
+    """Of the larger feature maps; twice as many of the smaller."""
+    epochs: int = 60
+    """Passes over the training images."""
+    batch_size: int = 64
+    """Real images in an update, divided among the steps of the discriminator."""
+    discriminator_steps: int = 1
+    """For each step of the generator."""
+    generator: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig("adam", 2e-4, arguments={"b1": 0.5}, average=0.995)
+    )
+    """How the generator moves."""
+    discriminator: OptimizerConfig = field(
+        default_factory=lambda: OptimizerConfig("adam", 2e-4, arguments={"b1": 0.5})
+    )
+    """How the discriminator moves."""
+    samples: int = 1000
+    """To be judged, of each seed."""
+    seed: int = 0
+    """Of parameters, order and draws."""
+    seeds: int = 1
+    """Train so many seeds one after the other, from --seed on; report mean and 95% interval."""
+    judges: Path = Path("runs/judges")
+    """Folder of trained judges; one that is not there is trained."""
+
+
+def check(config: GeneratorOptions) -> None:
+    """Checks what a user asked of the training, before anything is loaded or compiled.
+
+    Raises:
+        InputError: something that cannot be.
+    """
+    check_names("objective", (config.objective,), tuple(OBJECTIVES))
+    counts = ("features", "epochs", "batch_size", "discriminator_steps", "seeds")
+    check_least(config, {**dict.fromkeys(counts, 1), "penalty": 0, "samples": 20})
+    check_shares(config, ["label_smoothing"])
+    check_seed(config.seed, config.seeds)
+    for optimizer in (config.generator, config.discriminator):
+        optim.check(optimizer)
+
+
+def objective_of(config: GeneratorOptions) -> Objective:
+    """The objective that was asked for, with its penalty."""
+    penalty = None
+    if config.penalty:
+        is_critic = config.objective == "wasserstein"
+        penalty = gradient_penalty(config.penalty) if is_critic else r1_penalty(config.penalty)
+    return make_objective(config.objective, label_smoothing=config.label_smoothing, penalty=penalty)
+
+
+def fit(
+    run: Run, config: GeneratorOptions, game: Game, dataset: data.Dataset, shown: PyTree
+) -> Trained:
+    """Trains as a user asked, and keeps the first seed's samples of each epoch.
+
+    Args:
+        run: the open run directory.
+        config: what was asked for.
+        game: to play.
+        dataset: to learn.
+        shown: inputs of the generator of which samples are kept (`read_samples`).
+
+    Raises:
+        InputError: see `jaxdl.sessions.train_in_run`.
+        Interrupted: see there.
+    """
+    steps = config.epochs * train.steps_per_epoch(len(dataset.train.targets), config.batch_size)
+    configs = config.generator, config.discriminator
+    optimizers = Players(*(optim.make_optimizer(of, steps) for of in configs))
+
+    def init(key: Key[Array, ""]) -> train.TrainState:
+        return init_game(key, game, optimizers, dataset.train.inputs[:1])
+
+    def keep_samples(epoch: int, state: train.FitState) -> None:
+        samples = make_samples(game, one_of(generators_of(state), 0, config.seeds), shown)
+        path = _samples_path(run, epoch)
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, samples)
+
+    keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
+    return sessions.train_in_run(
+        run,
+        make_adversarial_update(game, optimizers, discriminator_steps=config.discriminator_steps),
+        jax.jit(jax.vmap(init))(keys) if config.seeds > 1 else jax.jit(init)(keys[0]),
+        dataset.train,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        loss_fn=adversarial_loss(game),
+        evaluations={"test": dataset.test},
+        config={**resolved_config(config, without=MAY_DIFFER), "dataset_sha256": dataset.sha256},
+        resume=config.resume,
+        quiet=config.quiet,
+        at_epoch_end=keep_samples,
+    )
+
+
+def generators_of(state: train.FitState) -> Variables:
+    """What to generate with; with several seeds they have a leading axis."""
+    params, model_state = train.final_params(state)
+    return Variables(params.generator, model_state.generator)
+
+
+def one_of(variables: Variables, place: int, seeds: int) -> Variables:
+    """Those of one seed."""
+    return jax.tree.map(lambda leaf: leaf[place], variables) if seeds > 1 else variables
+
+
+def noise_of(seed: int, count: int) -> Float[np.ndarray, "count latent"]:
+    """Noise for samples, the same for all networks."""
+    return np.random.default_rng(seed).standard_normal((count, LATENT), np.float32)
+
+
+def between(
+    first: Float[np.ndarray, "rows latent"],
+    last: Float[np.ndarray, "rows latent"],
+    shares: Float[np.ndarray, " steps"],
+) -> Float[np.ndarray, "rows steps latent"]:
+    """Noise on the great circles between pairs (White 2016, arXiv:1609.04468, section 2.1).
+
+    On a straight line its length, which all that was seen in training has, would dwindle.
+
+    Args:
+        first: of each pair.
+        last: of each pair.
+        shares: of the way, from 0 to 1.
+    """
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(last, axis=1)
+    angles = np.arccos(np.clip(np.sum(first * last, axis=1) / lengths, -1, 1))[:, None, None]
+    of_last = np.sin(shares[:, None] * angles) * last[:, None]
+    of_first = np.sin((1 - shares[:, None]) * angles) * first[:, None]
+    return ((of_first + of_last) / np.sin(angles)).astype(np.float32)
+
+
+def make_samples(game: Game, variables: Variables, inputs: PyTree) -> Images:
+    """Images as a data set holds them.
+
+    Args:
+        game: of the generator.
+        variables: the generator's.
+        inputs: of the generator, each leaf with an axis of samples in front.
+    """
+
+    @jax.jit
+    def made(inputs: PyTree) -> Array:
+        images, _ = game.generator.apply(*variables, inputs, None)
+        return jnp.round(255 * images).astype(jnp.uint8)
+
+    count = len(jax.tree.leaves(inputs)[0])
+    places = np.array_split(np.arange(count), -(-count // AT_ONCE))
+    return np.concatenate([made(jax.tree.map(lambda of, at=at: of[at], inputs)) for at in places])
+
+
+def read_samples(run: Run, epochs: int) -> UInt8[np.ndarray, "epochs count height width channels"]:
+    """The samples that `fit` has kept of each epoch."""
+    return np.stack([np.load(_samples_path(run, epoch)) for epoch in range(1, epochs + 1)])
+
+
+def judged(
+    config: GeneratorOptions,
+    dataset: data.Dataset,
+    of_seeds: list[Images],
+    labels: np.ndarray | None = None,
+) -> tuple[list[judge.Scores], dict[str, judge.Scores]]:
+    """The scores of each seed's samples, and of real images and noise; prints them side by side.
+
+    Args:
+        config: what was asked for.
+        dataset: that was learned.
+        of_seeds: samples of each seed.
+        labels: that were asked for; by default the judge's reading stands for them where a network
+            is trained on the samples.
+    """
+    reader = judge.judge_in(config.judges, dataset)
+    reference = judge.make_reference(reader, dataset)
+    scores = []
+    for samples in of_seeds:
+        seen = judge.score(reader, samples, reference, seed=config.seed)
+        known = judge.read(reader, samples).argmax(axis=1) if labels is None else labels
+        examples = Examples(jnp.asarray(samples), jnp.asarray(known, jnp.int32))
+        seen["classification_accuracy"] = judge.classification_accuracy_score(
+            examples, dataset.test, len(dataset.classes)
+        )
+        scores.append(seen)
+    bounds = judge.bounds(reader, reference, config.samples, seed=config.seed)
+    means = {name: float(np.mean([of[name] for of in scores])) for name in scores[0]}
+    print(judge.table(reader, {"samples": means, **bounds}))
+    return scores, bounds
+
+
+def summary(trained: Trained, scores: list[judge.Scores], dataset: data.Dataset) -> dict[str, Any]:
+    """What ``summary.json`` holds besides the bounds and where it comes from."""
+    of_names = {name: [of[name] for of in scores] for name in scores[0]}
+    intervals = {name: mean_and_interval(of) for name, of in of_names.items()}
+    return {
+        **{name: mean for name, (mean, _) in intervals.items()},
+        **{f"{name}_half_width": half for name, (_, half) in intervals.items()},
+        "scores_of_seeds": scores,
+        **sessions.summary(trained, train.final_params(trained.state)[0]),
+        "dataset_sha256": dataset.sha256,
+    }
+
+
+def report(trained: Trained) -> None:
+    """Prints how long it took, and before it whether the run failed."""
+    sessions.report_failure(trained)
+    print(
+        f"{trained.epochs['loss'].shape[-1]} epochs; {trained.seconds_compiling:.0f} s to compile, "
+        f"{trained.seconds_running:.0f} s to run"
+    )
+
+
+def _samples_path(run: Run, epoch: int) -> Path:
+    return run.directory / "samples" / f"epoch_{epoch:03}.npy"

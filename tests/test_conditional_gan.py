@@ -1,0 +1,57 @@
+"""A small run end to end, and claims that can fail."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from command_line import assert_refused, start
+
+from experiments import conditional_gan as experiment
+from jaxdl import data, judge
+from jaxdl.types import Examples
+
+
+@pytest.mark.slow
+def test_a_run_writes_its_results(tmp_path, monkeypatch):
+    whole = data.load("mnist_5k")
+    parts = [Examples(of.inputs[:192], of.targets[:192]) for of in (whole.train, whole.test)]
+    dataset = dataclasses.replace(whole, train=parts[0], test=parts[1])
+    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
+    quick, of_judge, of_samples = (
+        judge.Recipe(epochs=1, batch_size=64),
+        judge.judge_in,
+        judge.classification_accuracy_score,
+    )
+    monkeypatch.setattr(judge, "judge_in", lambda *of, **how: of_judge(*of, quick, **how))
+    monkeypatch.setattr(
+        judge, "classification_accuracy_score", lambda *of, **how: of_samples(*of, quick, **how)
+    )
+    flags = f"--epochs 1 --features 2 --samples 150 --quick --quiet --judges {tmp_path / 'judges'}"
+    start(experiment, flags, tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert 0 <= summary["read_as_asked"][0] <= 1
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert drawn == {"samples", "learning_curves"}
+
+
+def test_a_row_for_each_class():
+    """What was asked for one after the other is drawn in rows."""
+    shades = np.arange(30, dtype=np.uint8) % 10
+    samples = np.broadcast_to(shades[:, None, None, None], (30, 28, 28, 1))
+    figure = experiment.draw_by_class(samples, tuple("0123456789"))
+    (axes,) = figure.axes
+    picture = axes.images[0].get_array()
+    np.testing.assert_array_equal(picture[::28, ::28], np.arange(10)[:, None] * np.ones((1, 3)))
+    assert [label.get_text() for label in axes.get_yticklabels()] == list("0123456789")
+
+
+def test_claims_can_fail():
+    config = experiment.Config(recipe="mnist")
+    assert experiment.claims(config, [0.996, 0.995])[0].holds
+    assert not experiment.claims(config, [0.996, 0.994])[0].holds
+    assert experiment.claims(experiment.QUICK, [0.1]) == []
+
+
+def test_bad_input(tmp_path, capsys):
+    assert_refused(experiment, "--epochs 0", tmp_path / "run", capsys, "--epochs 0", "1 or more")

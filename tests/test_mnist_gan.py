@@ -1,0 +1,105 @@
+"""A small run end to end, its figures' arithmetic, and what is refused."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from command_line import assert_refused, start
+
+from experiments import mnist_gan as experiment
+from experiments.mnist_gan import figures
+from jaxdl import data, generators, judge
+from jaxdl.plots import tiles
+from jaxdl.types import Examples
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """A data set of 192 and 64 digits, and a judge of one epoch."""
+    whole = data.load("mnist_5k")
+    train, test = (
+        Examples(part.inputs[:count], part.targets[:count])
+        for part, count in ((whole.train, 192), (whole.test, 64))
+    )
+    dataset = dataclasses.replace(whole, train=train, test=test)
+    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
+    quick = judge.Recipe(epochs=1, batch_size=64)
+    of_judge, of_samples = judge.judge_in, judge.classification_accuracy_score
+    monkeypatch.setattr(judge, "judge_in", lambda *of, **how: of_judge(*of, quick, **how))
+    monkeypatch.setattr(
+        judge, "classification_accuracy_score", lambda *of, **how: of_samples(*of, quick, **how)
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_digits")
+def test_a_run_writes_its_results(tmp_path):
+    flags = "--epochs 2 --features 4 --samples 100 --seeds 2 --batch-size 64 --quiet"
+    with pytest.raises(SystemExit) as leaving:
+        start(experiment, f"{flags} --judges {tmp_path / 'judges'}", tmp_path / "run")
+    assert leaving.value.code == 1  # after six updates the samples are no digits
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert len(summary["scores_of_seeds"]) == 2
+    assert summary["bounds"]["real train"]["frechet_distance"] < summary["frechet_distance"]
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert drawn == {"samples", "through_training", "between", "bolder", "losses"}
+    kept = [np.load(path) for path in sorted((tmp_path / "run" / "samples").iterdir())]
+    assert [of.shape for of in kept] == [(figures.SHOWN, 28, 28, 1)] * 2
+    assert not np.array_equal(*kept)
+
+
+BAD = [
+    ("--objective hing", "hing", "hinge"),
+    ("--samples 19", "--samples 19", "20 or more"),
+    ("--label-smoothing 1", "--label-smoothing 1", "below 1"),
+    ("--discriminator-steps 0", "--discriminator-steps 0", "1 or more"),
+    ("--batch-size 5000", "5000", "4000"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
+def test_bad_input(flags, named, way_out, capsys, tmp_path):
+    assert_refused(experiment, flags, tmp_path / "run", capsys, named, way_out)
+
+
+def test_between_two_noises():
+    """A quarter of a circle: half way both have the same share, and the length stays."""
+    first, last = np.array([[3.0, 0.0]]), np.array([[0.0, 3.0]])
+    (way,) = generators.between(first, last, np.linspace(0, 1, 5))
+    np.testing.assert_allclose(way[[0, -1]], [first[0], last[0]], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(way, axis=1), 3, rtol=1e-6)
+    np.testing.assert_allclose(way[:, 0], way[::-1, 1], atol=1e-6)
+
+
+def test_the_bold_direction_is_that_of_the_ink():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(400, 5)).astype(np.float32)
+    ink = np.clip(120 + 40 * noise[:, 2], 0, 255).astype(np.uint8)
+    samples = np.broadcast_to(ink[:, None, None, None], (400, 28, 28, 1))
+    direction = figures.bold_direction(noise, samples)
+    assert abs(direction[2]) > 5 * np.abs(np.delete(direction, 2)).max()
+    assert direction[2] > 3
+
+
+def test_tiles():
+    shades = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1)
+    images = np.broadcast_to(shades, (2, 3, 28, 28, 1))
+    picture = tiles.tiled(images)
+    assert picture.shape == (56, 84)
+    np.testing.assert_array_equal(picture[::28, ::28], [[0, 1, 2], [3, 4, 5]])
+
+
+def test_claims_can_fail():
+    def claims(distance, copied):
+        scores = [{"frechet_distance": distance, "copied_p_value": copied, "copied_share": 0.01}]
+        bounds = {"real train": {"frechet_distance": 1.0}, "noise": {"frechet_distance": 100.0}}
+        return [claim.holds for claim in experiment.claims(scores, bounds)]
+
+    assert claims(5.0, 0.5) == [True, True]
+    assert claims(10.0, 0.5) == [False, True]
+    assert claims(5.0, 0.001) == [True, False]
+
+
+def test_noise_is_the_same_for_all():
+    np.testing.assert_array_equal(generators.noise_of(3, 8)[:4], generators.noise_of(3, 4))
