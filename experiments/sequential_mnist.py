@@ -8,15 +8,18 @@ Claim: it reads them well, though it sees 28 pixels at a time and must remember 
     python -m experiments.sequential_mnist --recipe mnist --raw-dir DIR    256 units, all of MNIST
     python -m experiments.sequential_mnist --recipe pixels --raw-dir DIR   784 steps of one pixel
 
-Expected test accuracy on the 5,000 digits after 10 epochs, by rows, with three seeds:
+Expected test accuracy by rows, with three seeds, on the 5,000 digits after 10 epochs and on MNIST
+after 20:
 
-    lstm    95.7%
-    gru     94.8%
-    rnn     94.1%
+            5,000    MNIST
+    lstm    95.7%    99.4%    (others with 256 units after 20 epochs: 98.9%)
+    gru     94.8%    99.3%
+    rnn     94.1%    98.6%    (--recurrent-dropout None --optimizer.learning-rate 0.001)
 
-The layer has 128 units, its last state gives the logits; Adam with a one-cycle learning rate of
-0.002, gradients clipped to norm 1. The recipe mnist and the orders of pixels have not been run in
-full yet. A figure shows what the network believes while it reads.
+The layer has 128 units, for MNIST 256, its last state gives the logits; Adam with a one-cycle
+learning rate of 0.002, for MNIST 0.004 with dropout 0.3 of the last state and 0.25 inside the cell,
+and gradients clipped to norm 1. How that was chosen experiments/README.md tells. A figure shows
+what the network believes while it reads.
 """
 
 import sys
@@ -109,6 +112,8 @@ EXPECTED = {
     ("mnist_5k", "lstm", "rows", 10): (0.957, 0.94),
     ("mnist_5k", "gru", "rows", 10): (0.948, 0.93),
     ("mnist_5k", "rnn", "rows", 10): (0.941, 0.92),
+    ("mnist", "lstm", "rows", 20): (0.9937, 0.989),
+    ("mnist", "gru", "rows", 20): (0.993, 0.989),
 }
 """Test accuracy by recipe, cell, order and epochs, and the least that its claim allows."""
 
