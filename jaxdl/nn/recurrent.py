@@ -23,8 +23,8 @@ LSTM                    before, after  before, step  in steps, after   in steps,
 (The product of the inputs before the scan or in its steps, the gradient by the weights in each step
 or after the scan; * is what is chosen. Batches of 64, of 32 for 512 units.)
 
-All gates by one tanh, since sigmoid(x) = (1 + tanh(x / 2)) / 2, takes as long: 7.5 ms instead of 7.4
-for 28 steps of 128 units, 157 instead of 159 for 64 steps of 512, both cores busy.
+All gates by one tanh, since sigmoid(x) = (1 + tanh(x / 2)) / 2, takes as long: 7.5 ms instead of
+7.4 for 28 steps of 128 units, 157 instead of 159 for 64 steps of 512, on two cores.
 
 Two steps of a scan cannot overlap, and a step's product is too small for two cores; so give each
 core a part of the batch, as a device (`jaxdl.parallel`).
