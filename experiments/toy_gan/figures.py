@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -15,6 +16,8 @@ from jaxdl import plots
 
 SHOWN = 1000
 """Samples in a picture."""
+SURFACE = LinearSegmentedColormap.from_list("surface", [plots.ORANGE, "white", plots.BLUE])
+"""Of colours that an animation has."""
 
 
 @plots.styled
@@ -23,7 +26,7 @@ def draw_samples(found: Mapping[Kind, Played]) -> Figure:
     mixtures = list(dict.fromkeys(kind.mixture for kind in found))
     rows = [[kind for kind in found if kind.mixture == mixture] for mixture in mixtures]
     columns = max(map(len, rows))
-    figure = Figure(figsize=(2.5 * columns, 2.9 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(2.5 * columns, 3.2 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for of_row, kinds in zip(axes, rows, strict=True):
         for one in of_row[len(kinds) :]:
@@ -41,8 +44,8 @@ def draw_samples(found: Mapping[Kind, Played]) -> Figure:
 def draw_plane(axes: Axes, kind: Kind, samples: np.ndarray) -> None:
     """Samples and the centres of the mixture."""
     centres = MIXTURES[kind.mixture].centres
+    axes.plot(*samples[:SHOWN].T, ".", color="black", ms=2, alpha=0.4)
     axes.plot(*centres.T, "x", color=plots.RED, ms=5, mew=1.2)
-    axes.plot(*samples[:SHOWN].T, ".", color=plots.BLUE, ms=2, alpha=0.4)
     reach = EXTENT * np.abs(centres).max()
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xticks=[], yticks=[])
 
@@ -67,10 +70,9 @@ def draw_moment(kind: Kind, played: Played, place: int, step: int) -> Figure:
         np.asarray(played.surface)[0, place],
         origin="lower",
         extent=(-reach, reach, -reach, reach),
-        cmap="PuOr",
+        cmap=SURFACE,
         vmin=0,
         vmax=1,
-        alpha=0.8,
     )
     figure.colorbar(surface, ax=axes, label="taken for real with probability")
     axes.set_title(f"{kind}, after {step:,} updates")
@@ -94,7 +96,9 @@ def draw_curves(found: Mapping[Kind, Played], steps: int) -> Figure:
                 style["linestyle"] = "--"
             plots.draw_band(left, updates, seen.modes.astype(float), **style)
             plots.draw_band(right, updates, np.asarray(played.metrics["spread"]), **style)
-        left.axhline(len(MIXTURES[mixture].centres), color="black", ls=":", lw=1)
+        modes = len(MIXTURES[mixture].centres)
+        left.axhline(modes, color="black", ls=":", lw=1)
+        left.set_ylim(0, 1.1 * modes)
         right.axhline(1, color="black", ls=":", lw=1)
         left.set(title=f"{mixture}: modes covered", xlabel="update", ylabel="modes")
         right.set(title=f"{mixture}: spread of the samples", xlabel="update")
