@@ -29,7 +29,7 @@ from jaxdl.sessions import CHANGE_NOTHING, Trained
 from jaxdl.statistics import mean_and_interval
 from jaxdl.types import Examples, Players, Variables
 
-MAY_DIFFER = (*CHANGE_NOTHING, "judges", "samples")
+MAY_DIFFER = (*CHANGE_NOTHING, "judges", "judge_epochs", "samples")
 """Settings that may differ when a run goes on, since its parameters do not depend on them."""
 
 LATENT = 64
@@ -75,6 +75,9 @@ class GeneratorOptions(DatasetOptions):
     """Train so many seeds one after the other, from --seed on; report mean and 95% interval."""
     judges: Path = Path("runs/judges")
     """Folder of trained judges; one that is not there is trained."""
+    judge_epochs: int = 12
+    """Passes over the training images of the judge, and over the samples of a network that is
+    trained on them alone."""
 
 
 def check(config: GeneratorOptions) -> None:
@@ -84,7 +87,7 @@ def check(config: GeneratorOptions) -> None:
         InputError: something that cannot be.
     """
     check_names("objective", (config.objective,), tuple(OBJECTIVES))
-    counts = ("features", "epochs", "batch_size", "discriminator_steps", "seeds")
+    counts = ("features", "epochs", "batch_size", "discriminator_steps", "seeds", "judge_epochs")
     check_least(config, {**dict.fromkeys(counts, 1), "penalty": 0, "samples": 20})
     check_shares(config, ["label_smoothing"])
     check_seed(config.seed, config.seeds)
@@ -208,6 +211,11 @@ def read_samples(run: Run, epochs: int) -> UInt8[np.ndarray, "epochs count heigh
     return np.stack([np.load(_samples_path(run, epoch)) for epoch in range(1, epochs + 1)])
 
 
+def judge_of(config: GeneratorOptions, dataset: data.Dataset) -> judge.Judge:
+    """The judge that was asked for, from its folder or trained."""
+    return judge.judge_in(config.judges, dataset, judge.Recipe(epochs=config.judge_epochs))
+
+
 def judged(
     config: GeneratorOptions,
     dataset: data.Dataset,
@@ -223,7 +231,8 @@ def judged(
         labels: that were asked for; by default the judge's reading stands for them where a network
             is trained on the samples.
     """
-    reader = judge.judge_in(config.judges, dataset)
+    recipe = judge.Recipe(epochs=config.judge_epochs)
+    reader = judge_of(config, dataset)
     reference = judge.make_reference(reader, dataset)
     scores = []
     for samples in of_seeds:
@@ -231,7 +240,7 @@ def judged(
         known = judge.read(reader, samples).argmax(axis=1) if labels is None else labels
         examples = Examples(jnp.asarray(samples), jnp.asarray(known, jnp.int32))
         seen["classification_accuracy"] = judge.classification_accuracy_score(
-            examples, dataset.test, len(dataset.classes)
+            examples, dataset.test, len(dataset.classes), recipe
         )
         scores.append(seen)
     bounds = judge.bounds(reader, reference, config.samples, seed=config.seed)

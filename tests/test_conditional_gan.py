@@ -18,15 +18,8 @@ def test_a_run_writes_its_results(tmp_path, monkeypatch):
     parts = [Examples(of.inputs[:192], of.targets[:192]) for of in (whole.train, whole.test)]
     dataset = dataclasses.replace(whole, train=parts[0], test=parts[1])
     monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
-    quick, of_judge, of_samples = (
-        judge.Recipe(epochs=1, batch_size=64),
-        judge.judge_in,
-        judge.classification_accuracy_score,
-    )
-    monkeypatch.setattr(judge, "judge_in", lambda *of, **how: of_judge(*of, quick, **how))
-    monkeypatch.setattr(
-        judge, "classification_accuracy_score", lambda *of, **how: of_samples(*of, quick, **how)
-    )
+    quick = judge.Recipe(epochs=1, batch_size=64)
+    monkeypatch.setattr(judge, "Recipe", lambda epochs: quick)
     flags = f"--epochs 1 --features 2 --samples 150 --quick --quiet --judges {tmp_path / 'judges'}"
     start(experiment, flags, tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

@@ -25,11 +25,7 @@ def few_digits(monkeypatch):
     dataset = dataclasses.replace(whole, train=train, test=test)
     monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
     quick = judge.Recipe(epochs=1, batch_size=64)
-    of_judge, of_samples = judge.judge_in, judge.classification_accuracy_score
-    monkeypatch.setattr(judge, "judge_in", lambda *of, **how: of_judge(*of, quick, **how))
-    monkeypatch.setattr(
-        judge, "classification_accuracy_score", lambda *of, **how: of_samples(*of, quick, **how)
-    )
+    monkeypatch.setattr(judge, "Recipe", lambda epochs: quick)
 
 
 @pytest.mark.slow
@@ -94,7 +90,7 @@ def test_claims_can_fail():
     def claims(distance, copied):
         scores = [{"frechet_distance": distance, "copied_p_value": copied, "copied_share": 0.01}]
         bounds = {"real train": {"frechet_distance": 1.0}, "noise": {"frechet_distance": 100.0}}
-        return [claim.holds for claim in experiment.claims(scores, bounds)]
+        return [claim.holds for claim in experiment.claims(experiment.Config(), scores, bounds)]
 
     assert claims(5.0, 0.5) == [True, True]
     assert claims(10.0, 0.5) == [False, True]
