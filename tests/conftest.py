@@ -1,5 +1,6 @@
 """Every test runs with the shapes in jaxdl's signatures checked and rank promotion an error."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -23,3 +24,19 @@ def raw_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"needs the original data files in {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def few_digits(monkeypatch):
+    """A data set of 192 and 64 digits, for runs of a second; returned, and what is loaded."""
+    from jaxdl import data  # behind the hook above
+    from jaxdl.types import Examples
+
+    whole = data.load("mnist_5k")
+    train, test = (
+        Examples(part.inputs[:count], part.targets[:count])
+        for part, count in ((whole.train, 192), (whole.test, 64))
+    )
+    dataset = dataclasses.replace(whole, train=train, test=test)
+    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
+    return dataset

@@ -1,6 +1,5 @@
 """A small run end to end, and claims that can fail."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -8,16 +7,12 @@ import pytest
 from command_line import assert_refused, start
 
 from experiments import conditional_gan as experiment
-from jaxdl import data, judge
-from jaxdl.types import Examples
+from jaxdl import judge
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_digits")
 def test_a_run_writes_its_results(tmp_path, monkeypatch):
-    whole = data.load("mnist_5k")
-    parts = [Examples(of.inputs[:192], of.targets[:192]) for of in (whole.train, whole.test)]
-    dataset = dataclasses.replace(whole, train=parts[0], test=parts[1])
-    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
     quick = judge.Recipe(epochs=1, batch_size=64)
     monkeypatch.setattr(judge, "Recipe", lambda epochs: quick)
     flags = f"--epochs 1 --features 2 --samples 150 --quick --quiet --judges {tmp_path / 'judges'}"

@@ -1,6 +1,5 @@
 """A small run end to end, its figures' arithmetic, and what is refused."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -9,27 +8,19 @@ from command_line import assert_refused, start
 
 from experiments import mnist_gan as experiment
 from experiments.mnist_gan import figures
-from jaxdl import data, generators, judge
+from jaxdl import generators, judge
 from jaxdl.plots import tiles
-from jaxdl.types import Examples
 
 
 @pytest.fixture
-def few_digits(monkeypatch):
-    """A data set of 192 and 64 digits, and a judge of one epoch."""
-    whole = data.load("mnist_5k")
-    train, test = (
-        Examples(part.inputs[:count], part.targets[:count])
-        for part, count in ((whole.train, 192), (whole.test, 64))
-    )
-    dataset = dataclasses.replace(whole, train=train, test=test)
-    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
+def quick_judge(monkeypatch):
+    """One that is trained for an epoch."""
     quick = judge.Recipe(epochs=1, batch_size=64)
     monkeypatch.setattr(judge, "Recipe", lambda epochs: quick)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_digits")
+@pytest.mark.usefixtures("few_digits", "quick_judge")
 def test_a_run_writes_its_results(tmp_path):
     flags = "--epochs 2 --features 4 --samples 100 --seeds 2 --batch-size 64 --quiet"
     with pytest.raises(SystemExit) as leaving:

@@ -6,20 +6,6 @@ import pytest
 from command_line import assert_refused, start
 
 from experiments import sequential_mnist
-from jaxdl import data
-from jaxdl.types import Examples
-
-
-@pytest.fixture
-def few_digits(monkeypatch):
-    """A data set of 192 and 64 digits, for runs of a second."""
-    whole = data.load("mnist_5k")
-    train, test = (
-        Examples(part.inputs[:count], part.targets[:count])
-        for part, count in ((whole.train, 192), (whole.test, 64))
-    )
-    dataset = dataclasses.replace(whole, train=train, test=test)
-    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
 
 
 def summary(out) -> dict:
