@@ -37,6 +37,7 @@ def dcgan(features: int = 64) -> Players:
     Args:
         features: of the larger feature maps; twice as many of the smaller.
 
+    >>> import jax
     >>> generator, _ = dcgan()
     >>> params, model_state = generator.init(jax.random.key(0), jnp.zeros((1, 64)))
     >>> generator.apply(params, model_state, jnp.zeros((2, 64)), None)[0].shape
@@ -52,6 +53,7 @@ def conditional_dcgan(classes: int, features: int = 64) -> Players:
     beside the noise; the discriminator adds to its score the product of the label's vector and its
     own last features (projection, Miyato and Koyama 2018, arXiv:1802.05637).
 
+    >>> import jax
     >>> generator, _ = conditional_dcgan(10)
     >>> inputs = jnp.zeros((2, 64)), jnp.array([3, 7])
     >>> params, model_state = generator.init(jax.random.key(0), inputs)
