@@ -99,7 +99,7 @@ def seen_theory(*, off=0.0, value=-1.2, exact=-1.3863, norms=(1e-3, 2.0)):
     return Theory(
         Optimum(best + off, best, seen, value, -1.2),
         Optimum(best, best, seen, exact, -np.log(4)),
-        {form: np.array([1.0, end]) for form, end in zip(theory.FORMS, norms, strict=True)},
+        {form: np.r_[1.0, [end] * 50] for form, end in zip(theory.FORMS, norms, strict=True)},
     )
 
 
