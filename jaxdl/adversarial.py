@@ -12,15 +12,17 @@ checkpoints and devices are those of every other model.
 Images are scaled to [0, 1], real ones and generated ones alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jax.tree_util import Partial
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from jaxdl import optim
@@ -53,6 +55,13 @@ NOISE_KEY = 0x6E6F69
 
 OF_DISCRIMINATOR, OF_GENERATOR, OF_GENERATED = range(3)
 """Folded into an example's key: for whose step it draws, and for which pass."""
+
+
+SATURATED = 0.99
+"""Accuracy of the discriminator from which on a generator hardly learns from it any more."""
+
+COLLAPSED = 0.5
+"""Spread of the samples, where the data's is 1, below which most of the data is not made."""
 
 
 class Game(NamedTuple):
@@ -165,6 +174,30 @@ def make_adversarial_update(
     return Partial(
         _update, Static(discriminator_steps), as_pytree(gradient), game, as_pytree(optimizers)
     )
+
+
+def failures(metrics: Mapping[str, ArrayLike]) -> list[str]:
+    """What has gone wrong with a game, in words; empty where nothing has.
+
+    Args:
+        metrics: of `make_adversarial_update`, means over an epoch, say.
+
+    >>> failures({"loss": 0.9, "discriminator_accuracy": 0.8, "spread": 0.1})
+    ['the samples have collapsed: they spread 0.10 times as far as data']
+    """
+    loss, accuracy, spread = (
+        float(np.asarray(metrics[name])) for name in ("loss", "discriminator_accuracy", "spread")
+    )
+    found = []
+    if not np.isfinite(loss):
+        found.append("the game has diverged: its loss is not finite")
+    if accuracy > SATURATED:
+        found.append(
+            f"the discriminator is saturated: it tells {accuracy:.1%} of all samples rightly"
+        )
+    if spread < COLLAPSED:
+        found.append(f"the samples have collapsed: they spread {spread:.2f} times as far as data")
+    return found
 
 
 def adversarial_loss(game: Game) -> LossFn:

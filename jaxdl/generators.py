@@ -13,7 +13,13 @@ import numpy as np
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
 from jaxdl import data, judge, optim, sessions, train
-from jaxdl.adversarial import Game, adversarial_loss, init_game, make_adversarial_update
+from jaxdl.adversarial import (
+    Game,
+    adversarial_loss,
+    failures,
+    init_game,
+    make_adversarial_update,
+)
 from jaxdl.objectives import OBJECTIVES, Objective, gradient_penalty, make_objective, r1_penalty
 from jaxdl.optim import OptimizerConfig
 from jaxdl.runs import (
@@ -263,8 +269,11 @@ def summary(trained: Trained, scores: list[judge.Scores], dataset: data.Dataset)
 
 
 def report(trained: Trained) -> None:
-    """Prints how long it took, and before it whether the run failed."""
+    """Prints how long it took, and before it what went wrong, if anything did."""
     sessions.report_failure(trained)
+    last = {name: float(np.mean(of[..., -1])) for name, of in trained.epochs.items()}
+    for failure in failures(last):
+        print(failure)
     print(
         f"{trained.epochs['loss'].shape[-1]} epochs; {trained.seconds_compiling:.0f} s to compile, "
         f"{trained.seconds_running:.0f} s to run"

@@ -13,6 +13,7 @@ from jaxdl import models, train
 from jaxdl.adversarial import (
     Game,
     adversarial_loss,
+    failures,
     generate,
     init_game,
     make_adversarial_update,
@@ -323,6 +324,18 @@ def test_content_is_added():
     _, metrics = make_adversarial_update(game, SGD)(start(), batch_of(points(4)))
     assert metrics["generator_content"] > 1e5
     assert metrics["generator_gradient_norm"] > 1e5
+
+
+def test_failures_are_named():
+    good = {"loss": 1.2, "discriminator_accuracy": 0.7, "spread": 0.95}
+    assert failures(good) == []
+    for name, value, told in (
+        ("loss", float("nan"), "diverged"),
+        ("discriminator_accuracy", 0.995, "saturated: it tells 99.5%"),
+        ("spread", 0.2, "collapsed: they spread 0.20 times"),
+    ):
+        (found,) = failures({**good, name: value})
+        assert told in found
 
 
 def test_steps_that_do_not_divide_the_batch():
