@@ -146,7 +146,7 @@ def summarize(found: dict[Kind, Played]) -> dict[str, Any]:
                 **kind._asdict(),
                 "modes_covered": seen.modes,
                 "good_samples": seen.good,
-                "modes_interval": mean_and_interval(seen.modes),
+                "modes_interval": mean_and_interval(seen.modes.astype(float)),
                 "good_interval": mean_and_interval(seen.good),
                 "spread": np.asarray(played.metrics["spread"])[:, -1],
             }
