@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxdl import checkpoint, cli, data, generators, judge, models, plots, train
+from jaxdl import checkpoint, cli, data, generators, models, plots, train
 from jaxdl.adversarial import Game, make_conditional_game
 from jaxdl.claims import Claim, conclude
 from jaxdl.generators import GeneratorOptions
@@ -72,7 +72,7 @@ def run(config: Config) -> None:
         }
         plots.save_all(drawn, directory.figures)
         scores, bounds = generators.judged(config, dataset, of_seeds, labels)
-        agreements = read_as_asked(config, dataset, of_seeds, labels)
+        agreements = [of["read_as_asked"] for of in scores]
         generators.report(trained)
         results = {
             **generators.summary(trained, scores, dataset),
@@ -89,15 +89,6 @@ def build_game(config: Config) -> Game:
     players = models.conditional_dcgan(CLASSES, config.features)
     objective = generators.objective_of(config)
     return make_conditional_game(*players, objective, latent=generators.LATENT)
-
-
-def read_as_asked(
-    config: Config, dataset: data.Dataset, of_seeds: list[np.ndarray], labels: np.ndarray
-) -> list[float]:
-    """The share of each seed's samples in which the judge reads what was asked for."""
-    reader = generators.judge_of(config, dataset)
-    reads = [judge.read(reader, samples).argmax(axis=1) for samples in of_seeds]
-    return [float(np.mean(read == labels)) for read in reads]
 
 
 def claims(config: Config, agreements: list[float]) -> list[Claim]:

@@ -217,11 +217,6 @@ def read_samples(run: Run, epochs: int) -> UInt8[np.ndarray, "epochs count heigh
     return np.stack([np.load(_samples_path(run, epoch)) for epoch in range(1, epochs + 1)])
 
 
-def judge_of(config: GeneratorOptions, dataset: data.Dataset) -> judge.Judge:
-    """The judge that was asked for, from its folder or trained."""
-    return judge.judge_in(config.judges, dataset, judge.Recipe(epochs=config.judge_epochs))
-
-
 def judged(
     config: GeneratorOptions,
     dataset: data.Dataset,
@@ -234,16 +229,20 @@ def judged(
         config: what was asked for.
         dataset: that was learned.
         of_seeds: samples of each seed.
-        labels: that were asked for; by default the judge's reading stands for them where a network
-            is trained on the samples.
+        labels: that were asked for: the scores then have ``read_as_asked``, the share in which the
+            judge reads them; by default its reading stands for them where a network is trained on
+            the samples.
     """
     recipe = judge.Recipe(epochs=config.judge_epochs)
-    reader = judge_of(config, dataset)
+    reader = judge.judge_in(config.judges, dataset, recipe)
     reference = judge.make_reference(reader, dataset)
     scores = []
     for samples in of_seeds:
         seen = judge.score(reader, samples, reference, seed=config.seed)
-        known = judge.read(reader, samples).argmax(axis=1) if labels is None else labels
+        read = judge.read(reader, samples).argmax(axis=1)
+        if labels is not None:
+            seen["read_as_asked"] = float(np.mean(read == labels))
+        known = read if labels is None else labels
         examples = Examples(jnp.asarray(samples), jnp.asarray(known, jnp.int32))
         seen["classification_accuracy"] = judge.classification_accuracy_score(
             examples, dataset.test, len(dataset.classes), recipe
