@@ -21,6 +21,7 @@ CASES = {
     "one channel, valid": (9, 12, 1, 3, (3, 4), (1, 1), "valid"),
     "stride 2": (9, 11, 3, 4, (3, 3), (2, 2), "same"),
     "unequal strides": (10, 9, 2, 3, (4, 2), (3, 1), "same"),
+    "dcgan's second": (14, 14, 8, 16, (4, 4), (2, 2), "same"),
     "stride beyond the kernel": (9, 8, 2, 3, (2, 1), (3, 4), "valid"),
     "lopsided padding": (6, 7, 3, 2, (3, 6), (1, 1), ((0, 2), (4, 1))),
     "padding that crops": (8, 9, 2, 3, (3, 3), (1, 1), ((-1, 2), (1, -2))),
@@ -87,7 +88,7 @@ def differentiate(lowering, images, kernel, strides, padding, cotangent):
 def test_lowerings(name):
     images, kernel, strides, padding = draw(CASES[name])
     cotangent, expected = reference(images, kernel, strides, padding)
-    lowerings = [im2col, banded] + [toom_cook] * (strides[1] == 1)
+    lowerings = [im2col, banded] + [toom_cook] * (kernel.shape[1] > strides[1])
 
     @jax.jit
     def run(images, kernel, cotangent):
@@ -120,16 +121,21 @@ def test_reference_is_xla_convolution(name):
     assert_close([outputs], [expected], 1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("kernel_width", range(2, 8))
-def test_toom_cook_is_exact_algebra(kernel_width):
+def test_toom_cook_is_exact_algebra(kernel_width, stride):
     """Evaluate, multiply and interpolate is the banded matrix, whatever the width and padding."""
     for width in range(1, 34):
         for padding in [(0, 0), (2, 2), (kernel_width, 0), (-1, kernel_width - 1)]:
             if width + sum(padding) < kernel_width or width <= -min(padding):
                 continue
-            evaluate, of_kernel, interpolate = convolution._transforms(width, kernel_width, padding)
-            product = np.einsum("px,op,pk->xok", evaluate, interpolate, of_kernel)
-            band = convolution._band(width, kernel_width, 1, padding)
+            evaluate, of_kernel, interpolate = convolution._transforms(
+                width, kernel_width, stride, padding
+            )
+            evaluate = evaluate.reshape(-1, stride, width)
+            product = np.einsum("psx,op,pk->xoks", evaluate, interpolate, of_kernel)
+            product = product.reshape(*product.shape[:2], -1)[..., :kernel_width]
+            band = convolution._band(width, kernel_width, stride, padding)
             np.testing.assert_allclose(product, band, atol=1e-12)
 
 
@@ -162,7 +168,8 @@ def test_choice():
 
     assert choose(28, 1, 6) is banded
     assert choose(14, 6, 16) is choose(7, 16, 120) is toom_cook
-    assert choose(14, 32, 64, stride=2) is choose(14, 32, 64, kernel=1) is im2col
+    assert choose(14, 64, 128, kernel=4, stride=2) is toom_cook
+    assert choose(28, 1, 64, kernel=4, stride=2) is choose(14, 32, 64, kernel=1) is im2col
     assert choose(14, 32, 64, kernel=9) is banded
     assert choose(14, 32, 64, dtype=jnp.bfloat16) is im2col
 

@@ -83,8 +83,9 @@ class Generator(nn.Module):
 
         kernel_init = initializer("normal")
         values = nn.Dense(START * START * 2 * self.features, kernel_init=kernel_init)(noise)
-        maps = values.reshape(-1, START, START, 2 * self.features)
-        maps = normalized(change_layout(maps, "NHWC", CPU_LAYOUT), CHANNEL_AXIS)
+        # In whose order the dense layer's units are pixels is free: in this no map is moved.
+        maps = values.T.reshape(START, 2 * self.features, START, -1)
+        maps = normalized(maps, CHANNEL_AXIS)
         maps = normalized(self._enlarged(maps, self.features), CHANNEL_AXIS)
         return change_layout(nn.sigmoid(self._enlarged(maps, 1)), CPU_LAYOUT, "NHWC")
 

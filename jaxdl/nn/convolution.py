@@ -12,6 +12,7 @@ along contiguous rows; with the width in front, a transform of it is one matrix 
 """
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -90,22 +91,25 @@ def choose_lowering(
 
     Cost is counted for one output row of one example: its multiplications, and `COST_OF_MOVING` for
     each number that is copied or handed from one product to the next. That constant was fitted to
-    27 layers like these, for which the choice (*) is 4% slower than the best on average:
+    27 layers; for these the choice (*) is 2% slower than the best on average:
 
     =====  ========  ========  ======  ======  =====  ======  ======  =========
     width  channels  features  kernel  stride  batch  im2col  banded  toom_cook
     =====  ========  ========  ======  ======  =====  ======  ======  =========
-    28     1         6         5x5     1       128    2.3     1.5*    1.8
-    14     6         16        5x5     1       128    12.4    5.6     4.5*
-    7      16        120       5x5     1       128    20.3    17.8    8.2*
-    28     1         64        5x5     1       64     5.9*    10.8    5.3
-    32     3         32        3x3     1       32     1.7*    4.7     1.6
-    14     32        64        3x3     1       32     10.5    31.3    5.7*
-    32     32        32        3x3     1       16     28.2    80.1    11.8*
-    8      128       128       3x3     1       32     16.7    36.7    9.9*
-    14     6         16        7x7     1       32     4.0     2.4*    2.9
-    28     1         32        5x5     2       64     0.64*   1.3
-    14     64        128       4x4     2       32     16.4*   53.5
+    28     1         6         5x5     1       128    3.3     3.1*    3.7
+    14     6         16        5x5     1       128    7.0     8.3     4.9*
+    7      16        120       5x5     1       128    21.8    21.8    10.5*
+    28     1         64        5x5     1       64     8.4*    20.4    22.3
+    32     3         32        3x3     1       32     3.4*    16.6    4.1
+    14     32        64        3x3     1       32     7.7     33.7    5.9*
+    32     32        32        3x3     1       16     13.7    98.1    10.3*
+    8      128       128       3x3     1       32     24.4    67.1    15.1*
+    14     6         16        7x7     1       32     3.2     3.9*    3.4
+    28     1         32        5x5     2       64     1.2*    2.3     1.5
+    28     1         64        4x4     2       64     1.9*    3.6     2.3
+    14     16        32        5x5     2       64     3.1*    5.9     4.8
+    28     32        64        3x3     2       16     5.2*    40.7    6.6
+    14     64        128       4x4     2       32     15.8    50.0    10.9*
     =====  ========  ========  ======  ======  =====  ======  ======  =========
 
     (Milliseconds forward and backward in a scan, one core with AVX-512; without the gradient of
@@ -119,10 +123,13 @@ def choose_lowering(
         im2col: out_width * kernel_width * column * (features + COST_OF_MOVING),
         banded: width * column * (outputs + COST_OF_MOVING),
     }
-    if stride == 1 and 2 <= kernel_width <= len(POINTS) and jnp.finfo(dtype).bits >= 32:
-        points = sum(tile.size + kernel_width - 1 for tile in _tiles(out_width, kernel_width))
-        products = points * (column * features + width * channels + outputs)
-        costs[toom_cook] = products + COST_OF_MOVING * points * (channels + column + features)
+    taps = -(-kernel_width // stride)
+    if 2 <= taps <= len(POINTS) and jnp.finfo(dtype).bits >= 32:
+        points = sum(tile.size + taps - 1 for tile in _tiles(out_width, taps))
+        products = points * (stride * column * features + stride * width * channels + outputs)
+        copies = 1 if stride == 1 else 2  # of a strided window: into phases, then together
+        moved = points * (stride * channels + copies * stride * column + features)
+        costs[toom_cook] = products + COST_OF_MOVING * moved
     return min(costs, key=costs.__getitem__)
 
 
@@ -137,8 +144,8 @@ def im2col(
 ) -> Float[Array, "out_width features out_height batch"]:
     """A copy of the patch under each output, times the kernel."""
     features = kernel.shape[3]
-    rows = windows(_padded(images, 2, padding[0]), 2, kernel.shape[0], strides[0])
-    patches = windows(_padded(rows, 0, padding[1]), 0, kernel.shape[1], strides[1])
+    rows = windows(images, 2, kernel.shape[0], strides[0], padding[0])
+    patches = windows(rows, 0, kernel.shape[1], strides[1], padding[1])
     out_width, *_, out_height, batch = patches.shape
     matrix = kernel.swapaxes(0, 1).reshape(-1, features)
     # A product for each place along the width leaves the outputs in their layout; one product
@@ -162,7 +169,7 @@ def banded(
     It multiplies by the zeros off the diagonals, but copies ``kernel_width`` times less.
     """
     features = kernel.shape[3]
-    rows = windows(_padded(images, 2, padding[0]), 2, kernel.shape[0], strides[0])
+    rows = windows(images, 2, kernel.shape[0], strides[0], padding[0])
     band = _band(images.shape[0], kernel.shape[1], strides[1], padding[1])  # (W, W', kw)
     matrix = jnp.einsum("xok,hkcf->xhcof", jnp.asarray(band, kernel.dtype), kernel)
     out_width, (out_height, batch) = band.shape[1], rows.shape[-2:]
@@ -186,17 +193,21 @@ def toom_cook(
     ``m * kernel_width``: evaluate the kernel, as a polynomial, and the image at as many points,
     multiply (at each point one matrix product over the kernel's rows and the channels), interpolate
     (Winograd 1980, "Arithmetic complexity of computations"; Lavin and Gray 2016, arXiv:1509.09308).
+    With a stride along the width, each of its phases is another channel of a convolution without
+    (a kernel it does not divide is padded by zeros).
     In float32 its relative error is near 1e-6, against 2e-7 of the other lowerings.
-    The stride along the width must be 1.
     """
-    features = kernel.shape[3]
+    height, width, channels, features = kernel.shape
+    stride = strides[1]
     evaluate, evaluate_kernel, interpolate = (
         jnp.asarray(matrix, kernel.dtype)
-        for matrix in _transforms(images.shape[0], kernel.shape[1], padding[1])
+        for matrix in _transforms(images.shape[0], width, stride, padding[1])
     )
-    points = _along_width(evaluate, images)
-    rows = windows(_padded(points, 2, padding[0]), 2, kernel.shape[0], strides[0])
-    matrices = jnp.einsum("pk,hkcf->pfhc", evaluate_kernel, kernel)
+    points = _along_width(evaluate, images).reshape(-1, stride * channels, *images.shape[2:])
+    rows = windows(points, 2, height, strides[0], padding[0])
+    phases = jnp.pad(kernel, ((0, 0), (0, -width % stride), (0, 0), (0, 0)))
+    phases = phases.reshape(height, -1, stride, channels, features).transpose(1, 4, 0, 2, 3)
+    matrices = _along_width(evaluate_kernel, phases)
     count, *_, out_height, batch = rows.shape
     products = jnp.einsum(
         "pfk,pkn->pfn",
@@ -209,25 +220,41 @@ def toom_cook(
 # --- pieces of the lowerings ---------------------------------------------------------------------
 
 
-def _padded(array: Array, axis: int, padding: Pair) -> Array:
-    widths = [(0, 0, 0)] * array.ndim
-    widths[axis] = (*padding, 0)
-    return lax.pad(array, jnp.zeros((), array.dtype), widths)
-
-
 def _along_width(matrix: Array, images: Array) -> Array:
     """One matrix product for all that has a width; kept in two dimensions, so is its gradient."""
     outputs = matrix @ images.reshape(images.shape[0], -1)
     return outputs.reshape(-1, *images.shape[1:])
 
 
-def windows(array: Array, axis: int, size: int, stride: int) -> Array:
-    """The windows along ``axis``, their places on it and what each holds on a new axis 1."""
-    count = _out_size(array.shape[axis], size, stride, (0, 0))
-    stop = (count - 1) * stride + 1
-    return jnp.stack(
-        [lax.slice_in_dim(array, i, i + stop, stride, axis) for i in range(size)], axis=1
-    )
+def windows(array: Array, axis: int, size: int, stride: int, padding: Pair = (0, 0)) -> Array:
+    """The windows along ``axis``, their places on it and what each holds on a new axis 1.
+
+    They are put together from pieces that do not overlap: so the gradient is put together too.
+    That of overlapping slices is a sum of padded arrays, which XLA is slow to write on a CPU.
+    """
+    count = _out_size(array.shape[axis], size, stride, padding)
+    before, after = (max(pad, 0) for pad in padding)
+    array = _cropped(array, axis, padding)
+    first, last, end = before, before + array.shape[axis], before + array.shape[axis] + after
+    ends = {*range(size), *range(count, end + 1)} if stride == 1 else {*range(end + 1)}
+    cuts = sorted(ends | {0, first, last, end})
+    within = [cut for cut in cuts if first <= cut <= last]
+    pieces = dict(zip(within, lax.split(array, np.diff(within).tolist(), axis), strict=False))
+    for start, stop in itertools.pairwise(cuts):
+        if start not in pieces:
+            shape = (*array.shape[:axis], stop - start, *array.shape[axis + 1 :])
+            pieces[start] = jnp.zeros(shape, array.dtype)
+    held = [
+        [pieces[cut] for cut in cuts if cut in range(i, i + count * stride, stride)]
+        for i in range(size)
+    ]
+    return jnp.stack([jnp.concatenate(of, axis) for of in held], axis=1)
+
+
+def _cropped(array: Array, axis: int, padding: Pair) -> Array:
+    """Without what a negative padding takes away."""
+    before, after = (max(-pad, 0) for pad in padding)
+    return lax.split(array, [before, array.shape[axis] - before - after, after], axis)[1]
 
 
 def _out_size(size: int, kernel: int, stride: int, padding: Pair) -> int:
@@ -242,29 +269,32 @@ def _band(width: int, kernel_width: int, stride: int, padding: Pair) -> np.ndarr
     return inputs == outputs * stride + np.arange(kernel_width) - padding[0]
 
 
-def _tiles(out_width: int, kernel_width: int) -> list[np.ndarray]:
+def _tiles(out_width: int, taps: int) -> list[np.ndarray]:
     """The outputs parted into the fewest tiles that `POINTS` and infinity suffice for."""
-    size = len(POINTS) + 2 - kernel_width
+    size = len(POINTS) + 2 - taps
     return np.array_split(np.arange(out_width), -(-out_width // size))
 
 
 @functools.cache
 def _transforms(
-    width: int, kernel_width: int, padding: Pair
+    width: int, kernel_width: int, stride: int, padding: Pair
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The matrices of `toom_cook`, exact but for the last rounding.
 
     Returns:
-        ``evaluate`` ``(points, width)``, ``evaluate_kernel`` ``(points, kernel_width)`` and
-        ``interpolate`` ``(out_width, points)``, for all tiles one after the other.
+        ``evaluate`` ``(points * stride, width)``, ``evaluate_kernel`` ``(points, taps)`` and
+        ``interpolate`` ``(out_width, points)``, for all tiles one after the other; a phase of the
+        kernel has ``kernel_width / stride`` taps, rounded up.
     """
+    taps = -(-kernel_width // stride)
     evaluate, evaluate_kernel, interpolate = [], [], []
-    for tile in _tiles(_out_size(width, kernel_width, 1, padding), kernel_width):
-        size = tile.size + kernel_width - 1
+    for tile in _tiles(_out_size(width, kernel_width, stride, padding), taps):
+        size = tile.size + taps - 1
         points = POINTS[: size - 1]
-        first = int(tile[0]) - padding[0]
-        evaluate.append(_lagrange(points) @ np.eye(size, width, first))
-        evaluate_kernel.append(_powers(points, kernel_width))
+        first = stride * int(tile[0]) - padding[0]
+        pixels = np.eye(size * stride, width, first).reshape(size, -1)
+        evaluate.append((_lagrange(points) @ pixels).reshape(-1, width))
+        evaluate_kernel.append(_powers(points, taps))
         interpolate.append(_powers(points, tile.size).T)
     return (
         np.concatenate(evaluate),
@@ -286,7 +316,7 @@ def _lagrange(points: Sequence[float]) -> np.ndarray:
         others = [other for other in points if other != point]
         ascending = np.atleast_1d(np.poly(others))[::-1]
         rows.append([*ascending / np.prod(np.subtract(point, others)), 0])
-    return np.array([*rows, np.poly(points)[::-1]])
+    return np.array([*rows, np.atleast_1d(np.poly(points))[::-1]])
 
 
 # --- arguments -----------------------------------------------------------------------------------
