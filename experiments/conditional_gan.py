@@ -65,7 +65,9 @@ def run(config: Config) -> None:
         of_all = generators.generators_of(trained.state)
         variables = [generators.one_of(of_all, n, config.seeds) for n in range(config.seeds)]
         checkpoint.save(directory.directory / "model", 0, variables[0], config={}, notes={})
-        of_seeds = [generators.make_samples(game, of, (noise, labels)) for of in variables]
+        of_seeds = [
+            generators.make_samples(game.generator, of, (noise, labels)) for of in variables
+        ]
         drawn = {
             "samples": draw_by_class(of_seeds[0][:shown], dataset.classes),
             "learning_curves": plots.learning_curves(trained.epochs),

@@ -69,7 +69,7 @@ class Explorer(NamedTuple):
     ) -> Images:
         """An image for each row of noise; ``digits`` are what is asked for, or not used."""
         inputs = (noise, digits) if self.is_conditional else noise
-        return generators.make_samples(self.game, self.variables, inputs)
+        return generators.make_samples(self.game.generator, self.variables, inputs)
 
 
 def run(config: Config) -> None:

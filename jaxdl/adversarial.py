@@ -72,7 +72,8 @@ class Game(NamedTuple):
         discriminator: from what ``show`` gives to scores ``(batch,)`` or ``(batch, 1)``.
         objective: see `jaxdl.objectives`.
         draw: ``(batch, keys) -> inputs of the generator``.
-        show: ``(samples, batch) -> inputs of the discriminator``, of real or generated samples.
+        show: ``(samples, batch) -> inputs of the discriminator``, of real or generated samples;
+            the batch is of real ones.
         content: ``(samples, batch) -> losses`` added to the generator's; None for none.
     """
 
@@ -329,9 +330,10 @@ def _discriminator_loss(
     game: Game, params: Params, model_state: ModelState, batch: Batch, keys: Keys
 ) -> tuple[Scores, LossAux]:
     pairs: Pairs = batch.inputs  # pyright: ignore[reportAssignmentType]
+    real = batch._replace(inputs=pairs.real)
 
     def score(model_state: ModelState, keys: Keys, samples: Samples):
-        shown = game.show(samples, batch)
+        shown = game.show(samples, real)
         scores, model_state = game.discriminator.apply(params, model_state, shown, keys)
         return scores.reshape(-1), model_state
 

@@ -33,7 +33,7 @@ from jaxdl.runs import (
 )
 from jaxdl.sessions import CHANGE_NOTHING, Trained
 from jaxdl.statistics import mean_and_interval
-from jaxdl.types import Examples, Players, Variables
+from jaxdl.types import Examples, Model, Players, Variables
 
 MAY_DIFFER = (*CHANGE_NOTHING, "judges", "judge_epochs", "samples")
 """Settings that may differ when a run goes on, since its parameters do not depend on them."""
@@ -134,7 +134,7 @@ def fit(
         return init_game(key, game, optimizers, dataset.train.inputs[:1])
 
     def keep_samples(epoch: int, state: train.FitState) -> None:
-        samples = make_samples(game, one_of(generators_of(state), 0, config.seeds), shown)
+        samples = make_samples(game.generator, one_of(generators_of(state), 0, config.seeds), shown)
         path = _samples_path(run, epoch)
         path.parent.mkdir(exist_ok=True)
         np.save(path, samples)
@@ -193,23 +193,34 @@ def between(
     return ((of_first + of_last) / np.sin(angles)).astype(np.float32)
 
 
-def make_samples(game: Game, variables: Variables, inputs: PyTree) -> Images:
-    """Images as a data set holds them.
+def make_samples(generator: Model, variables: Variables, inputs: PyTree) -> Images:
+    """Images as a data set holds them; what is outside of [0, 1] is cut off.
 
     Args:
-        game: of the generator.
+        generator: of images.
         variables: the generator's.
         inputs: of the generator, each leaf with an axis of samples in front.
     """
 
     @jax.jit
     def made(inputs: PyTree) -> Array:
-        images, _ = game.generator.apply(*variables, inputs, None)
-        return jnp.round(255 * images).astype(jnp.uint8)
+        images, _ = generator.apply(*variables, inputs, None)
+        return as_pixels(images)
 
     count = len(jax.tree.leaves(inputs)[0])
     places = np.array_split(np.arange(count), -(-count // AT_ONCE))
     return np.concatenate([made(jax.tree.map(lambda of, at=at: of[at], inputs)) for at in places])
+
+
+def as_pixels(
+    images: Float[Array, "count height width channels"],
+) -> UInt8[Array, "count height width channels"]:
+    """Of images in [0, 1], with what is outside of it cut off.
+
+    >>> as_pixels(jnp.array([-0.1, 0.5, 1.2]).reshape(3, 1, 1, 1)).ravel()
+    Array([  0, 128, 255], dtype=uint8)
+    """
+    return jnp.round(255 * jnp.clip(images, 0, 1)).astype(jnp.uint8)
 
 
 def read_samples(run: Run, epochs: int) -> UInt8[np.ndarray, "epochs count height width channels"]:

@@ -76,8 +76,8 @@ def run(config: Config) -> None:
         of_all = generators.generators_of(trained.state)
         variables = [generators.one_of(of_all, n, config.seeds) for n in range(config.seeds)]
         checkpoint.save(directory.directory / "model", 0, variables[0], config={}, notes={})
-        of_seeds = [generators.make_samples(game, of, noise) for of in variables]
-        make = partial(generators.make_samples, game, variables[0])
+        of_seeds = [generators.make_samples(game.generator, of, noise) for of in variables]
+        make = partial(generators.make_samples, game.generator, variables[0])
         draw(trained, directory, make, of_seeds, noise)
         scores, bounds = generators.judged(config, dataset, of_seeds)
         generators.report(trained)

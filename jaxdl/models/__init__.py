@@ -11,7 +11,7 @@ from jaxdl.models.recurrent import (
     sequence_classifier,
 )
 from jaxdl.models.small_cnn import small_cnn
-from jaxdl.models.super_resolution import super_resolution
+from jaxdl.models.super_resolution import super_resolution, super_resolution_pair
 from jaxdl.models.text import (
     PADDING,
     embedding_average,
@@ -36,4 +36,5 @@ __all__ = [
     "sequence_classifier",
     "small_cnn",
     "super_resolution",
+    "super_resolution_pair",
 ]

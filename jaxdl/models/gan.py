@@ -123,7 +123,7 @@ class Trunk(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch 28 28 1"]
+        self, images: Float[Array, "batch 28 28 channels"]
     ) -> Float[Array, "width maps height batch"]:
         """Gives the last feature maps."""
         maps = change_layout(2 * images - 1, "NHWC", CPU_LAYOUT)
@@ -140,7 +140,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch 28 28 1"], keys: Keys
+        self, images: Float[Array, "batch 28 28 channels"], keys: Keys
     ) -> Float[Array, "batch 1"]:
         """Gives the scores."""
         return _last_layer()(Trunk(self.features, name="trunk")(images))

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxdl.models.gan import Discriminator
 from jaxdl.nn import CPU_LAYOUT, Conv, change_layout, flax_model
-from jaxdl.types import Keys, Model
+from jaxdl.types import Keys, Model, Players
 
 Images = Float[Array, "batch height width 1"]
 Resized = Float[Array, "batch new_height new_width 1"]
@@ -34,6 +35,20 @@ def super_resolution(factor: int, features: int = 48, depth: int = 4) -> Model:
     (3, 28, 28, 1)
     """
     return flax_model(SuperResolution(factor, features, depth))
+
+
+def super_resolution_pair(factor: int, features: int = 48, depth: int = 4) -> Players:
+    """The network, and the discriminator of `jaxdl.models.dcgan` for images of two channels.
+
+    Show it an image of 28x28 beside what it is to be the enlargement of, enlarged bicubically: so
+    it sees whether one fits the other, too.
+
+    >>> _, discriminator = super_resolution_pair(2)
+    >>> params, _ = discriminator.init(jax.random.key(0), jnp.zeros((1, 28, 28, 2)))
+    >>> discriminator.apply(params, {}, jnp.zeros((3, 28, 28, 2)), None)[0].shape
+    (3, 1)
+    """
+    return Players(super_resolution(factor, features, depth), flax_model(Discriminator()))
 
 
 class SuperResolution(nn.Module):
