@@ -44,6 +44,8 @@ class Config(GeneratorOptions):
 
     recipe: Literal["mnist_5k", "mnist"] = "mnist_5k"
     """Which defaults to start from: for the 5,000 digits, or for all of MNIST."""
+    spectral_norm: bool = False
+    """Of the discriminator's layers (Miyato et al. 2018, arXiv:1802.05957)."""
 
 
 RECIPES = {
@@ -89,7 +91,7 @@ def run(config: Config) -> None:
 
 def build_game(config: Config) -> Game:
     """Who plays, and for what."""
-    players = models.dcgan(config.features)
+    players = models.dcgan(config.features, spectral_norm=config.spectral_norm)
     return make_game(*players, generators.objective_of(config), latent=generators.LATENT)
 
 

@@ -6,6 +6,9 @@ score (arXiv:1511.06434, section 3). Kernels start as there, normal with standar
 Images are in [0, 1], as those of every other model.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -27,7 +30,7 @@ CHANNEL_AXIS = CPU_LAYOUT.index("C")
 LABEL_FEATURES = 32
 
 
-def dcgan(features: int = 64) -> Players:
+def dcgan(features: int = 64, *, spectral_norm: bool = False) -> Players:
     """Both players, on images ``(batch, 28, 28, 1)``.
 
     The generator takes noise ``(batch, latent)``, the discriminator gives scores ``(batch, 1)``.
@@ -36,6 +39,9 @@ def dcgan(features: int = 64) -> Players:
 
     Args:
         features: of the larger feature maps; twice as many of the smaller.
+        spectral_norm: divide each kernel of the discriminator by its largest singular value
+            (Miyato et al. 2018, arXiv:1802.05957), which each training pass follows by a step of
+            power iteration: so a layer changes no more than its input does.
 
     >>> import jax
     >>> generator, _ = dcgan()
@@ -43,7 +49,8 @@ def dcgan(features: int = 64) -> Players:
     >>> generator.apply(params, model_state, jnp.zeros((2, 64)), None)[0].shape
     (2, 28, 28, 1)
     """
-    return Players(flax_model(Generator(features)), flax_model(Discriminator(features)))
+    discriminator = Discriminator(features, spectral_norm=spectral_norm)
+    return Players(flax_model(Generator(features)), flax_model(discriminator))
 
 
 def conditional_dcgan(classes: int, features: int = 64) -> Players:
@@ -120,15 +127,18 @@ class Trunk(nn.Module):
     """What a discriminator makes of images before its last layer, in `CPU_LAYOUT`."""
 
     features: int = 64
+    spectral_norm: bool = False
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch 28 28 channels"]
+        self, images: Float[Array, "batch 28 28 channels"], use_running_average: bool
     ) -> Float[Array, "width maps height batch"]:
         """Gives the last feature maps."""
         maps = change_layout(2 * images - 1, "NHWC", CPU_LAYOUT)
         for features in (self.features, 2 * self.features):
             layer = Conv(features, 4, strides=2, kernel_initializer="normal", layout=CPU_LAYOUT)
+            if self.spectral_norm:
+                layer = _spectrally_normed(layer, use_running_average)
             maps = nn.leaky_relu(layer(maps), SLOPE)
         return maps
 
@@ -137,13 +147,21 @@ class Discriminator(nn.Module):
     """From images to scores; see `dcgan`."""
 
     features: int = 64
+    spectral_norm: bool = False
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "batch 28 28 channels"], keys: Keys
+        self,
+        images: Float[Array, "batch 28 28 channels"],
+        keys: Keys,
+        use_running_average: bool,
     ) -> Float[Array, "batch 1"]:
         """Gives the scores."""
-        return _last_layer()(Trunk(self.features, name="trunk")(images))
+        trunk = Trunk(self.features, self.spectral_norm, name="trunk")
+        layer = _last_layer()
+        if self.spectral_norm:
+            layer = _spectrally_normed(layer, use_running_average)
+        return layer(trunk(images, use_running_average))
 
 
 class ConditionalDiscriminator(nn.Module):
@@ -160,7 +178,7 @@ class ConditionalDiscriminator(nn.Module):
     ) -> Float[Array, "batch 1"]:
         """Gives the scores."""
         images, labels = inputs
-        maps = Trunk(self.features, name="trunk")(images)
+        maps = Trunk(self.features, name="trunk")(images, use_running_average=True)
         flat = maps.reshape(-1, maps.shape[-1])
         embed = nn.Embed(self.classes, len(flat), embedding_init=initializer("normal"))
         fitting = jnp.einsum("bf,fb->b", embed(labels), flat)
@@ -169,3 +187,8 @@ class ConditionalDiscriminator(nn.Module):
 
 def _last_layer() -> DenseOfImages:
     return DenseOfImages(1, kernel_initializer="normal", layout=CPU_LAYOUT, name="score")
+
+
+def _spectrally_normed(layer: nn.Module, use_running_average: bool) -> Callable[[Array], Array]:
+    """The layer with its kernel over its largest singular value, followed while it trains."""
+    return partial(nn.SpectralNorm(layer), update_stats=not use_running_average)
