@@ -38,6 +38,9 @@ from jaxdl.types import Examples, Model, Players, Variables
 MAY_DIFFER = (*CHANGE_NOTHING, "judges", "judge_epochs", "samples")
 """Settings that may differ when a run goes on, since its parameters do not depend on them."""
 
+R1, GRADIENT_PENALTY = 0.1, 10.0
+"""Strengths of the penalties, where none is asked for."""
+
 LATENT = 64
 """Numbers in the noise of a sample."""
 
@@ -53,8 +56,9 @@ class GeneratorOptions(DatasetOptions):
 
     objective: str = "non_saturating"
     """minimax, non_saturating, least_squares, wasserstein or hinge."""
-    penalty: float = 1.0
-    """Strength of R1, or of Wasserstein's gradient penalty; 0 for none."""
+    penalty: float | None = None
+    """Strength of R1 or, with wasserstein, of its gradient penalty; 0 for none. By default 0.1 and
+    10."""
     label_smoothing: float = 0.0
     """How much less than 1 the probability is with which real images are to be taken for real."""
     features: int = 64
@@ -66,11 +70,11 @@ class GeneratorOptions(DatasetOptions):
     discriminator_steps: int = 1
     """For each step of the generator."""
     generator: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig("adam", 2e-4, arguments={"b1": 0.5}, average=0.995)
+        default_factory=lambda: OptimizerConfig("adam", 1e-3, arguments={"b1": 0.5}, average=0.995)
     )
     """How the generator moves."""
     discriminator: OptimizerConfig = field(
-        default_factory=lambda: OptimizerConfig("adam", 2e-4, arguments={"b1": 0.5})
+        default_factory=lambda: OptimizerConfig("adam", 1e-3, arguments={"b1": 0.5})
     )
     """How the discriminator moves."""
     samples: int = 1000
@@ -103,10 +107,13 @@ def check(config: GeneratorOptions) -> None:
 
 def objective_of(config: GeneratorOptions) -> Objective:
     """The objective that was asked for, with its penalty."""
+    is_critic = config.objective == "wasserstein"
+    strength = config.penalty
+    if strength is None:
+        strength = GRADIENT_PENALTY if is_critic else R1
     penalty = None
-    if config.penalty:
-        is_critic = config.objective == "wasserstein"
-        penalty = gradient_penalty(config.penalty) if is_critic else r1_penalty(config.penalty)
+    if strength:
+        penalty = gradient_penalty(strength) if is_critic else r1_penalty(strength)
     return make_objective(config.objective, label_smoothing=config.label_smoothing, penalty=penalty)
 
 

@@ -1,6 +1,10 @@
 """A small run end to end, and claims that can fail."""
 
 import json
+import random
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -21,6 +25,36 @@ def test_a_run_writes_its_results(tmp_path, monkeypatch):
     assert 0 <= summary["read_as_asked"][0] <= 1
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert drawn == {"samples", "learning_curves"}
+
+
+@pytest.mark.slow
+def test_killed_or_not_both_players_end_in_the_same_parameters(tmp_path):
+    def command(out) -> list[str]:
+        flags = f"--quick --epochs 6 --features 8 --samples 20 --judges {tmp_path / 'judges'}"
+        program = [sys.executable, "-m", "experiments.conditional_gan"]
+        return [*program, *flags.split(), "--resume", "--out", str(tmp_path / out)]
+
+    def summary(out) -> dict:
+        return json.loads((tmp_path / out / "summary.json").read_text())
+
+    subprocess.run(command("first"), check=True, capture_output=True)  # it trains the judge too
+    began = time.monotonic()
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    seconds = time.monotonic() - began
+    moments = random.Random(0)
+    for _ in range(2):
+        process = subprocess.Popen(command("killed"), stdout=-3, stderr=-3)
+        try:
+            process.wait(moments.uniform(0.5 * seconds, 0.9 * seconds))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    for out in ("first", "killed"):
+        assert summary(out)["params_sha256"] == summary("whole")["params_sha256"]
+        assert summary(out)["frechet_distance"] == summary("whole")["frechet_distance"]
+    rows = [(tmp_path / name / "metrics.csv").read_text() for name in ("killed", "whole")]
+    assert rows[0] == rows[1]
 
 
 def test_a_row_for_each_class():

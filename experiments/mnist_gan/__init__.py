@@ -8,8 +8,8 @@ a tenth of the way to noise, and are no copies.
     python -m experiments.mnist_gan --recipe mnist --raw-dir DIR --seeds 3
     python -m experiments.mnist_gan --objective hinge                   or another of the five
 
-The players are those of `jaxdl.models.dcgan`, with noise of 64 numbers, Adam at rate 0.0002 with
-beta1 0.5 (Radford et al. 2016, arXiv:1511.06434) and R1 (Mescheder et al. 2018, arXiv:1801.04406);
+The players are those of `jaxdl.models.dcgan` (Radford et al. 2016, arXiv:1511.06434), with noise of
+64 numbers, Adam at rate 0.001 with beta1 0.5 and R1 (Mescheder et al. 2018, arXiv:1801.04406);
 samples are those of a moving average of the generator. The judge (`jaxdl.judge`) is our own MNIST
 network, trained on the same training images and kept in --judges; its accuracy is said with each
 score. Beside the samples stand real training images and noise, as many of each. A network trained
@@ -18,7 +18,7 @@ on the samples alone is told for labels what the judge reads, since nobody asked
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
@@ -53,14 +53,11 @@ RECIPES = {
     "mnist": Config(recipe="mnist", dataset="mnist", epochs=20, samples=10_000),
 }
 
-_FAST = OptimizerConfig("adam", 1e-3, arguments={"b1": 0.5}, average=0.98)
-
 QUICK = Config(
     quick=True,
     epochs=8,
     features=16,
-    generator=_FAST,
-    discriminator=replace(_FAST, average=None),
+    generator=OptimizerConfig("adam", 1e-3, arguments={"b1": 0.5}, average=0.98),
     samples=200,
     judge_epochs=3,
 )

@@ -32,8 +32,8 @@ MEAN_OF_GENERATED, DEVIATION_OF_GENERATED = 0.5, 1.2
 GRID = np.linspace(-6, 6, 601)
 SEEN_SHARE = 0.02
 """Where p + q is below this share of its maximum, hardly a sample falls: no optimum is asked."""
-DISCRIMINATOR_STEPS = 8000
-DISCRIMINATOR_BATCH = 4096
+DISCRIMINATOR_STEPS = 6000
+DISCRIMINATOR_BATCH = 2048
 CLOSE = 0.02
 GRADIENT_WIDTHS = (128, 128)
 GRADIENT_STEPS = 600

@@ -22,7 +22,7 @@ from jaxdl.types import Batch, Metrics, Players, Static, TrainState, Variables
 
 LATENT = 16
 WIDTHS = (64, 64)
-BATCH = 256
+BATCH = 128
 RATE = 1e-3
 LOOKS = 40
 SAMPLES = 2500
