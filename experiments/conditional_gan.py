@@ -20,9 +20,10 @@ from typing import Literal
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxdl import checkpoint, cli, data, generators, models, plots, train
+from jaxdl import checkpoint, cli, data, generators, models, plots
 from jaxdl.adversarial import Game, make_conditional_game
 from jaxdl.claims import Claim, conclude
+from jaxdl.errors import InputError
 from jaxdl.generators import GeneratorOptions
 from jaxdl.runs import open_run
 from jaxdl.statistics import mean_and_interval
@@ -54,8 +55,12 @@ QUICK = Config(quick=True, epochs=2, features=16, samples=200, judge_epochs=2)
 def run(config: Config) -> None:
     """Trains, judges, draws, and says what came out."""
     generators.check(config)
+    if config.samples % CLASSES:
+        raise InputError(
+            f"--samples {config.samples}: give a multiple of {CLASSES}, as many of each"
+        )
     dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
-    train.steps_per_epoch(len(dataset.train.targets), config.batch_size)
+    generators.check_examples(config, dataset)
     with open_run("conditional_gan", config) as directory:
         game = build_game(config)
         labels = np.arange(config.samples, dtype=np.int32) % CLASSES
@@ -76,11 +81,7 @@ def run(config: Config) -> None:
         scores, bounds = generators.judged(config, dataset, of_seeds, labels)
         agreements = [of["read_as_asked"] for of in scores]
         generators.report(trained)
-        results = {
-            **generators.summary(trained, scores, dataset),
-            "bounds": bounds,
-            "read_as_asked": agreements,
-        }
+        results = {**generators.summary(trained, scores, dataset), "bounds": bounds}
         conclude(directory, results, claims(config, agreements))
     if trained.failed_step is not None:
         sys.exit(1)

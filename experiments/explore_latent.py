@@ -79,7 +79,10 @@ def run(config: Config) -> None:
     noise = read_noise(config.noise) if config.noise else noise_of_seeds(config)
     samples = explorer.samples(noise, digits_for(config, explorer, len(noise)))
     folder = config.out or config.run / "explored"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {folder}: no folder can be made there") from error
     for place, sample in enumerate(samples):
         path = folder / f"sample_{place:03}.png"
         Image.fromarray(sample[..., 0]).save(path)
@@ -99,8 +102,9 @@ def check(config: Config) -> None:
     if not config.seeds:
         raise InputError("--seeds: give one or more")
     if config.position is not None:
-        if len(config.seeds) != 2:
-            raise InputError(f"--position is between two seeds: {len(config.seeds)} are given")
+        if len(set(config.seeds)) != 2 or len(config.seeds) != 2:
+            given = " ".join(map(str, config.seeds))
+            raise InputError(f"--position is between two seeds, not --seeds {given}")
         if not 0 <= config.position <= 1:
             raise InputError(f"--position {config.position}: give 0 to 1")
 
@@ -144,14 +148,18 @@ def read_noise(path: Path) -> Float[np.ndarray, "count latent"]:
         InputError: it cannot be read, or holds something else.
     """
     try:
-        noise = np.load(path)
-    except (OSError, ValueError) as error:
+        noise = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"--noise {path}: no array that NumPy can read") from error
-    if noise.ndim != 2 or noise.shape[1] != LATENT or not np.isfinite(noise).all():
-        raise InputError(
-            f"--noise {path}: an array {noise.shape}; give (samples, {LATENT}), finite"
-        )
-    return noise.astype(np.float32)
+    if not isinstance(noise, np.ndarray) or noise.dtype.kind not in "fiu":
+        raise InputError(f"--noise {path}: give one array of numbers")
+    if noise.ndim != 2 or noise.shape[1] != LATENT or not len(noise):
+        raise InputError(f"--noise {path}: an array {noise.shape}; give (samples, {LATENT})")
+    with np.errstate(over="ignore"):
+        noise = noise.astype(np.float32)
+    if not np.isfinite(noise).all():
+        raise InputError(f"--noise {path}: not all of it is finite in float32")
+    return noise
 
 
 def digits_for(config: Config, explorer: Explorer, count: int) -> Int[np.ndarray, " count"]:

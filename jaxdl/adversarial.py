@@ -162,14 +162,16 @@ def make_adversarial_update(
     The metrics are scalars: ``loss`` of the discriminator and ``generator_loss``, without
     penalties; ``gradient_norm``, of both players together; what each player's gradient function
     and optimizer tell, after ``discriminator_`` and ``generator_``; and to tell failures by (see
-    `failures`) ``discriminator_accuracy``, the share of samples on the right side of 0, and
-    ``spread``, the standard deviation of the generated samples over that of the real ones.
+    `failures`) ``discriminator_accuracy``, the share of pairs of which the real sample has the
+    higher score, and ``spread``, the standard deviation of the generated samples over that of the
+    real ones (1 of a batch of one).
 
     Args:
         game: to play.
         optimizers: of both.
         discriminator_steps: for each of the generator's; it divides the batch, or each device's
-            share of it.
+            share of it. So of a batch of B each step, the generator's too, sees B over it; and each
+            batch, also an epoch's last, must hold as many examples as there are steps.
         gradient: makes the gradient function of either player of its loss.
     """
     return Partial(
@@ -194,7 +196,7 @@ def failures(metrics: Mapping[str, ArrayLike]) -> list[str]:
         found.append("the game has diverged: its loss is not finite")
     if accuracy > SATURATED:
         found.append(
-            f"the discriminator is saturated: it tells {accuracy:.1%} of all samples rightly"
+            f"the discriminator is saturated: it tells {accuracy:.1%} of all pairs rightly"
         )
     if spread < COLLAPSED:
         found.append(f"the samples have collapsed: they spread {spread:.2f} times as far as data")
@@ -202,7 +204,7 @@ def failures(metrics: Mapping[str, ArrayLike]) -> list[str]:
 
 
 def adversarial_loss(game: Game) -> LossFn:
-    """The discriminator's loss of `Players`, to evaluate: the same noise at each evaluation."""
+    """The discriminator's loss of `Players`, to evaluate: the same noise for each batch."""
     return Partial(_adversarial_loss, game)
 
 
@@ -305,7 +307,7 @@ def _merged(of_discriminator: Metrics, of_generator: Metrics) -> Metrics:
     return {
         "loss": named.pop("discriminator_loss"),
         "gradient_norm": jnp.hypot(*norms),
-        "spread": jnp.sqrt(spreads[0] / spreads[1]),
+        "spread": jnp.sqrt(jnp.where(spreads[1] > 0, spreads[0] / spreads[1], 1)),
         **named,
     }
 
@@ -345,7 +347,7 @@ def _discriminator_loss(
         "loss": losses,
         "score_of_real": of_real,
         "score_of_generated": of_generated,
-        "accuracy": ((of_real > 0) + 1.0 * (of_generated < 0)) / 2,
+        "accuracy": (1 + jnp.sign(of_real - of_generated)) / 2,
     }
     if game.objective.penalty is not None and keys is not None:
         penalty = game.objective.penalty(
@@ -384,8 +386,7 @@ def _adversarial_loss(
     game: Game, params: Players, model_state: Players, batch: Batch, keys: Keys
 ) -> tuple[Scores, LossAux]:
     batch = batch._replace(inputs=scale_pixels(batch.inputs))
-    evaluation_keys = jax.random.split(jax.random.key(0), len(batch.weights))
-    draws = evaluation_keys if keys is None else keys
+    draws = jax.random.split(jax.random.key(0), len(batch.weights))
     generated = generate(game, Variables(params.generator, model_state.generator), batch, draws)
     pairs = batch._replace(inputs=Pairs(batch.inputs, generated))
     of_discriminator = params.discriminator, model_state.discriminator

@@ -20,6 +20,8 @@ from jaxdl.adversarial import (
     init_game,
     make_adversarial_update,
 )
+from jaxdl.data.dataset import shuffled
+from jaxdl.errors import InputError
 from jaxdl.objectives import OBJECTIVES, Objective, gradient_penalty, make_objective, r1_penalty
 from jaxdl.optim import OptimizerConfig
 from jaxdl.runs import (
@@ -66,7 +68,8 @@ class GeneratorOptions(DatasetOptions):
     epochs: int = 60
     """Passes over the training images."""
     batch_size: int = 64
-    """Real images in an update, divided among the steps of the discriminator."""
+    """Real images in an update, divided among the steps of the discriminator; the generator makes
+    as many as one of these sees."""
     discriminator_steps: int = 1
     """For each step of the generator."""
     generator: OptimizerConfig = field(
@@ -98,11 +101,43 @@ def check(config: GeneratorOptions) -> None:
     """
     check_names("objective", (config.objective,), tuple(OBJECTIVES))
     counts = ("features", "epochs", "batch_size", "discriminator_steps", "seeds", "judge_epochs")
-    check_least(config, {**dict.fromkeys(counts, 1), "penalty": 0, "samples": 20})
+    least = {**dict.fromkeys(counts, 1), "penalty": 0, "samples": judge.Recipe(epochs=1).batch_size}
+    check_least(config, least)
     check_shares(config, ["label_smoothing"])
     check_seed(config.seed, config.seeds)
+    if config.batch_size % config.discriminator_steps:
+        raise InputError(
+            f"--discriminator-steps {config.discriminator_steps}: --batch-size "
+            f"{config.batch_size} is no multiple of it"
+        )
+    if config.diagnostics:
+        raise InputError("--diagnostics: there are none of games; leave it out")
     for optimizer in (config.generator, config.discriminator):
         optim.check(optimizer)
+    objective_of(config)
+
+
+def check_examples(config: GeneratorOptions, dataset: data.Dataset) -> None:
+    """Checks that the data set has enough examples for what was asked for.
+
+    Raises:
+        InputError: it has not.
+    """
+    count, batch, steps = (
+        len(dataset.train.targets),
+        config.batch_size,
+        config.discriminator_steps,
+    )
+    train.steps_per_epoch(count, batch)
+    if 0 < count % batch < steps:
+        raise InputError(
+            f"--batch-size {batch}: an epoch's last batch has {count % batch} of {count} images, "
+            f"too few for {steps} steps of the discriminator"
+        )
+    if config.samples > count:
+        raise InputError(
+            f"--samples {config.samples}: as many as training images, {count}, or fewer"
+        )
 
 
 def objective_of(config: GeneratorOptions) -> Objective:
@@ -134,8 +169,10 @@ def fit(
         Interrupted: see there.
     """
     steps = config.epochs * train.steps_per_epoch(len(dataset.train.targets), config.batch_size)
-    configs = config.generator, config.discriminator
-    optimizers = Players(*(optim.make_optimizer(of, steps) for of in configs))
+    optimizers = Players(
+        optim.make_optimizer(config.generator, steps),
+        optim.make_optimizer(config.discriminator, steps * config.discriminator_steps),
+    )
 
     def init(key: Key[Array, ""]) -> train.TrainState:
         return init_game(key, game, optimizers, dataset.train.inputs[:1])
@@ -208,15 +245,10 @@ def make_samples(generator: Model, variables: Variables, inputs: PyTree) -> Imag
         variables: the generator's.
         inputs: of the generator, each leaf with an axis of samples in front.
     """
-
-    @jax.jit
-    def made(inputs: PyTree) -> Array:
-        images, _ = generator.apply(*variables, inputs, None)
-        return as_pixels(images)
-
     count = len(jax.tree.leaves(inputs)[0])
     places = np.array_split(np.arange(count), -(-count // AT_ONCE))
-    return np.concatenate([made(jax.tree.map(lambda of, at=at: of[at], inputs)) for at in places])
+    parts = [jax.tree.map(lambda of, at=at: of[at], inputs) for at in places]
+    return np.concatenate([_made(generator, variables, part) for part in parts])
 
 
 def as_pixels(
@@ -267,6 +299,13 @@ def judged(
         )
         scores.append(seen)
     bounds = judge.bounds(reader, reference, config.samples, seed=config.seed)
+    real = shuffled(len(dataset.train.targets), config.seed)[: config.samples]
+    bounds["real train"]["classification_accuracy"] = judge.classification_accuracy_score(
+        jax.tree.map(lambda leaf: leaf[real], dataset.train),
+        dataset.test,
+        len(dataset.classes),
+        recipe,
+    )
     means = {name: float(np.mean([of[name] for of in scores])) for name in scores[0]}
     print(judge.table(reader, {"samples": means, **bounds}))
     return scores, bounds
@@ -288,13 +327,22 @@ def summary(trained: Trained, scores: list[judge.Scores], dataset: data.Dataset)
 def report(trained: Trained) -> None:
     """Prints how long it took, and before it what went wrong, if anything did."""
     sessions.report_failure(trained)
-    last = {name: float(np.mean(of[..., -1])) for name, of in trained.epochs.items()}
-    for failure in failures(last):
-        print(failure)
+    last = {name: np.atleast_1d(of[..., -1]) for name, of in trained.epochs.items()}
+    seeds = len(last["loss"])
+    for place in range(seeds):
+        of_which = f"seed {place + 1} of {seeds}: " if seeds > 1 else ""
+        for failure in failures({name: of[place] for name, of in last.items()}):
+            print(f"{of_which}{failure}")
     print(
         f"{trained.epochs['loss'].shape[-1]} epochs; {trained.seconds_compiling:.0f} s to compile, "
         f"{trained.seconds_running:.0f} s to run"
     )
+
+
+@jax.jit
+def _made(generator: Model, variables: Variables, inputs: PyTree) -> Array:
+    images, _ = generator.apply(*variables, inputs, None)
+    return as_pixels(images)
 
 
 def _samples_path(run: Run, epoch: int) -> Path:

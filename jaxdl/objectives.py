@@ -1,6 +1,7 @@
 """What the two players of a generative adversarial network want, of the discriminator's scores.
 
-A score is a logit: the discriminator takes a sample for real with probability ``sigmoid(score)``.
+By the first two forms a score is a logit: the discriminator takes a sample for real with
+probability ``sigmoid(score)``. By all of them the more real a sample looks the higher its score.
 With ``r`` for the score of a real sample and ``g`` for that of a generated one, all minimized:
 
 ====================  ==============================================  ============================

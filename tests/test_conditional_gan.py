@@ -30,7 +30,7 @@ def test_a_run_writes_its_results(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_killed_or_not_both_players_end_in_the_same_parameters(tmp_path):
     def command(out) -> list[str]:
-        flags = f"--quick --epochs 6 --features 8 --samples 20 --judges {tmp_path / 'judges'}"
+        flags = f"--quick --epochs 6 --features 8 --samples 130 --judges {tmp_path / 'judges'}"
         program = [sys.executable, "-m", "experiments.conditional_gan"]
         return [*program, *flags.split(), "--resume", "--out", str(tmp_path / out)]
 
@@ -77,3 +77,4 @@ def test_claims_can_fail():
 
 def test_bad_input(tmp_path, capsys):
     assert_refused(experiment, "--epochs 0", tmp_path / "run", capsys, "--epochs 0", "1 or more")
+    assert_refused(experiment, "--samples 134", tmp_path / "run", capsys, "134", "multiple of 10")

@@ -68,6 +68,7 @@ def test_noise_of_a_file(run, tmp_path):
     [
         (["--seeds", "1", "2", "3", "--position", "0.5"], "between two seeds"),
         (["--seeds", "1", "2", "--position", "1.5"], "--position 1.5"),
+        (["--seeds", "4", "4", "--position", "0.5"], "between two seeds"),
         (["--seeds", "-1"], "--seed -1"),
         (["--noise", "nowhere.npy"], "nowhere.npy"),
         (["--digits", "11"], "--digits"),
@@ -81,6 +82,28 @@ def test_bad_input(run, flags, told, capsys):
     assert leaving.value.code == 2
     assert len(errors.splitlines()) == 1
     assert told in errors
+
+
+@pytest.mark.parametrize(
+    ("noise", "told"),
+    [
+        (np.zeros((0, 64)), "(0, 64)"),
+        (np.zeros((2, 63)), "(2, 63)"),
+        (np.full((1, 64), "a"), "numbers"),
+        (np.full((1, 64), 1e300), "finite"),
+    ],
+)
+def test_noise_that_is_none(noise, told, run, tmp_path, capsys):
+    np.save(tmp_path / "noise.npy", noise)
+    test_bad_input(run, ["--noise", str(tmp_path / "noise.npy")], told, capsys)
+
+
+def test_files_that_are_no_array(run, tmp_path, capsys):
+    (tmp_path / "empty.npy").touch()
+    np.savez(tmp_path / "several.npz", a=np.zeros((1, 64)))
+    test_bad_input(run, ["--noise", str(tmp_path / "empty.npy")], "no array", capsys)
+    test_bad_input(run, ["--noise", str(tmp_path / "several.npz")], "one array", capsys)
+    test_bad_input(run, ["--out", str(tmp_path / "empty.npy")], "no folder", capsys)
 
 
 def test_no_run(tmp_path, capsys):

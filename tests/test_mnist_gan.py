@@ -38,7 +38,12 @@ def test_a_run_writes_its_results(tmp_path):
 
 BAD = [
     ("--objective hing", "hing", "hinge"),
-    ("--samples 19", "--samples 19", "20 or more"),
+    ("--samples 127", "--samples 127", "128 or more"),
+    ("--samples 4001", "--samples 4001", "4000"),
+    ("--discriminator-steps 3", "--discriminator-steps 3", "--batch-size 64"),
+    ("--batch-size 36 --discriminator-steps 6", "--batch-size 36", "too few for 6"),
+    ("--objective hinge --label-smoothing 0.1", "label smoothing 0.1", "hinge has no labels"),
+    ("--diagnostics", "--diagnostics", "leave it out"),
     ("--label-smoothing 1", "--label-smoothing 1", "below 1"),
     ("--discriminator-steps 0", "--discriminator-steps 0", "1 or more"),
     ("--batch-size 5000", "5000", "4000"),
@@ -79,13 +84,14 @@ def test_tiles():
 
 def test_claims_can_fail():
     def claims(distance, copied):
-        scores = [{"frechet_distance": distance, "copied_p_value": copied, "copied_share": 0.01}]
+        shares = {"copied_low": copied, "copied_share": 2 * copied, "copied_high": 3 * copied}
+        scores = [{"frechet_distance": distance, **shares}]
         bounds = {"real train": {"frechet_distance": 1.0}, "noise": {"frechet_distance": 100.0}}
         return [claim.holds for claim in experiment.claims(experiment.Config(), scores, bounds)]
 
-    assert claims(5.0, 0.5) == [True, True]
-    assert claims(10.0, 0.5) == [False, True]
-    assert claims(5.0, 0.001) == [True, False]
+    assert claims(5.0, 0.005) == [True, True]
+    assert claims(10.0, 0.005) == [False, True]
+    assert claims(5.0, 0.011) == [True, False]
 
 
 def test_noise_is_the_same_for_all():

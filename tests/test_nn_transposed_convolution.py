@@ -17,6 +17,7 @@ CASES = {
     "stride 1": (5, 4, 2, 3, (3, 3), (1, 1), "same"),
     "unequal strides, valid": (5, 4, 2, 3, (3, 2), (2, 1), "valid"),
     "stride beyond the kernel": (3, 4, 2, 2, (2, 2), (3, 3), "same"),
+    "stride beyond the kernel, valid": (3, 4, 2, 2, (2, 1), (3, 2), "valid"),
 }
 
 

@@ -38,7 +38,8 @@ def players() -> tuple[keras.Model, keras.Model]:
         keras.Input((28, 28, 1)),
         layers.Conv2D(FEATURES, 4, **how), layers.LeakyReLU(negative_slope=0.2),
         layers.Conv2D(2 * FEATURES, 4, **how), layers.LeakyReLU(negative_slope=0.2),
-        layers.Flatten(), layers.Dense(1, kernel_initializer=normal()),
+        layers.Flatten(), layers.Dense(4 * FEATURES, kernel_initializer=normal()),
+        layers.LeakyReLU(negative_slope=0.2), layers.Dense(1, kernel_initializer=normal()),
     ])  # fmt: skip
     return generator, discriminator
 

@@ -31,7 +31,8 @@ def discriminator() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(1, FEATURES, 4, 2, 1), nn.LeakyReLU(0.2),
         nn.Conv2d(FEATURES, 2 * FEATURES, 4, 2, 1), nn.LeakyReLU(0.2),
-        nn.Flatten(), nn.Linear(49 * 2 * FEATURES, 1),
+        nn.Flatten(), nn.Linear(49 * 2 * FEATURES, 4 * FEATURES), nn.LeakyReLU(0.2),
+        nn.Linear(4 * FEATURES, 1),
     )  # fmt: skip
 
 

@@ -184,7 +184,10 @@ def check(config: Config) -> None:
     counts = ("features", "depth", "epochs", "adversarial_epochs", "batch_size", "seeds")
     least = {**dict.fromkeys((*counts, "judge_epochs"), 1), "samples": 20}
     check_least(config, {**least, "strengths": 0, "penalty": 0})
+    check_names("strengths", *[[f"{of:g}" for of in config.strengths]] * 2)
     check_seed(config.seed, config.seeds)
+    if config.diagnostics:
+        raise InputError("--diagnostics: there are none of games; leave it out")
 
 
 def plan_of(config: Config, factor: int) -> Plan:
@@ -272,7 +275,10 @@ def summary(
         "discriminator_accuracy": {
             f"factor_{n}": of.accuracy[..., -1].tolist() for n, of in trained.items()
         },
-        "params_sha256": {f"factor_{n}": tree_sha256(of) for n, of in trained.items()},
+        "params_sha256": {
+            f"factor_{n}": tree_sha256([of.squared_error, of.adversarial])
+            for n, of in trained.items()
+        },
         "dataset_sha256": dataset.sha256,
     }
 

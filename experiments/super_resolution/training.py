@@ -115,11 +115,12 @@ def train_one(
 ) -> Trained:
     """One run: squared error by Adam, and from there a game for each strength."""
     players = players_of(plan.value)
+    key, of_game = jax.random.split(key)
     params, loss = _fit_squared_error(plan.value, players.generator, examples, key)
 
     def play(strength: Array):
         game = make_enlarging_game(players, plan.value.factor, strength, member["penalty"])
-        return _play(plan.value, game, params, examples, key)
+        return _play(plan.value, game, params, examples, of_game)
 
     of_games, accuracy = lax.map(play, member["strengths"])
     return Trained(params, of_games, loss, accuracy)
@@ -163,7 +164,7 @@ def _play(plan: Plan, game: Game, params: Params, examples: Examples, key: Key[A
     config = OptimizerConfig("adam", ADVERSARIAL_RATE, arguments={"b1": 0.5}, average=0.995)
     optimizer = optim.make_optimizer(config)
     optimizers = Players(optimizer, optimizer)
-    state = init_game(jax.random.fold_in(key, 1), game, optimizers, examples.inputs[:1])
+    state = init_game(key, game, optimizers, examples.inputs[:1])
     both = Players(params, state.params.discriminator)
     opt_state = Players(*(of.init(p) for of, p in zip(optimizers, both, strict=True)))
     fitted, history = train.fit(

@@ -114,6 +114,8 @@ def check(config: Config) -> None:
     check_names("objectives", config.objectives, OBJECTIVES)
     check_least(config, {"penalty": 0, "steps": training.LOOKS, "seeds": 2})
     check_seed(config.seed)
+    if config.diagnostics:
+        raise InputError("--diagnostics: there are none of games; leave it out")
     if config.steps % training.LOOKS:
         raise InputError(f"--steps {config.steps}: give a multiple of {training.LOOKS}")
 

@@ -1,9 +1,9 @@
 """Generators and discriminators of images of 28x28, after DCGAN (Radford et al. 2016).
 
 From noise, a dense layer to 7x7 and two transposed convolutions of 4x4 to 14x14 and 28x28, batch
-norm and ReLU between; and back by two convolutions of 4x4 with stride 2, leaky ReLU between, to a
-score (arXiv:1511.06434, section 3). Kernels start as there, normal with standard deviation 0.02.
-Images are in [0, 1], as those of every other model.
+norm and ReLU between; and back by two convolutions of 4x4 with stride 2 and, for so few of them, a
+dense layer, leaky ReLU between, to a score (arXiv:1511.06434, section 3). Kernels start as there,
+normal with standard deviation 0.02. Images are in [0, 1], as those of every other model.
 """
 
 from collections.abc import Callable
@@ -28,6 +28,8 @@ START = 7
 SLOPE = 0.2
 CHANNEL_AXIS = CPU_LAYOUT.index("C")
 LABEL_FEATURES = 32
+HIDDEN_SHARE = 4
+"""A discriminator's hidden units for each of the features of its larger maps."""
 
 
 def dcgan(features: int = 64, *, spectral_norm: bool = False) -> Players:
@@ -39,9 +41,9 @@ def dcgan(features: int = 64, *, spectral_norm: bool = False) -> Players:
 
     Args:
         features: of the larger feature maps; twice as many of the smaller.
-        spectral_norm: divide each kernel of the discriminator by its largest singular value
-            (Miyato et al. 2018, arXiv:1802.05957), which each training pass follows by a step of
-            power iteration: so a layer changes no more than its input does.
+        spectral_norm: divide each kernel of the discriminator, as a matrix with a column for each
+            output, by its largest singular value (Miyato et al. 2018, arXiv:1802.05957), which each
+            training pass follows by a step of power iteration.
 
     >>> import jax
     >>> generator, _ = dcgan()
@@ -124,7 +126,11 @@ class ConditionalGenerator(nn.Module):
 
 
 class Trunk(nn.Module):
-    """What a discriminator makes of images before its last layer, in `CPU_LAYOUT`."""
+    """What a discriminator makes of images before its last layer.
+
+    Two convolutions see no more than ten pixels at once. Whether strokes that are well drawn make a
+    digit is for the dense layer behind them.
+    """
 
     features: int = 64
     spectral_norm: bool = False
@@ -132,15 +138,19 @@ class Trunk(nn.Module):
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch 28 28 channels"], use_running_average: bool
-    ) -> Float[Array, "width maps height batch"]:
-        """Gives the last feature maps."""
+    ) -> Float[Array, "batch hidden"]:
+        """Gives the last features, `HIDDEN_SHARE` times as many as ``features``."""
         maps = change_layout(2 * images - 1, "NHWC", CPU_LAYOUT)
         for features in (self.features, 2 * self.features):
             layer = Conv(features, 4, strides=2, kernel_initializer="normal", layout=CPU_LAYOUT)
-            if self.spectral_norm:
-                layer = _spectrally_normed(layer, use_running_average)
-            maps = nn.leaky_relu(layer(maps), SLOPE)
-        return maps
+            maps = nn.leaky_relu(self._normed(layer, use_running_average)(maps), SLOPE)
+        dense = DenseOfImages(
+            HIDDEN_SHARE * self.features, kernel_initializer="normal", layout=CPU_LAYOUT
+        )
+        return nn.leaky_relu(self._normed(dense, use_running_average)(maps), SLOPE)
+
+    def _normed(self, layer: nn.Module, use_running_average: bool) -> Callable[[Array], Array]:
+        return spectrally_normed(layer, use_running_average) if self.spectral_norm else layer
 
 
 class Discriminator(nn.Module):
@@ -158,9 +168,9 @@ class Discriminator(nn.Module):
     ) -> Float[Array, "batch 1"]:
         """Gives the scores."""
         trunk = Trunk(self.features, self.spectral_norm, name="trunk")
-        layer = _last_layer()
+        layer = nn.Dense(1, kernel_init=initializer("normal"), name="score")
         if self.spectral_norm:
-            layer = _spectrally_normed(layer, use_running_average)
+            layer = spectrally_normed(layer, use_running_average)
         return layer(trunk(images, use_running_average))
 
 
@@ -178,17 +188,12 @@ class ConditionalDiscriminator(nn.Module):
     ) -> Float[Array, "batch 1"]:
         """Gives the scores."""
         images, labels = inputs
-        maps = Trunk(self.features, name="trunk")(images, use_running_average=True)
-        flat = maps.reshape(-1, maps.shape[-1])
-        embed = nn.Embed(self.classes, len(flat), embedding_init=initializer("normal"))
-        fitting = jnp.einsum("bf,fb->b", embed(labels), flat)
-        return _last_layer()(maps) + fitting[:, None]
+        seen = Trunk(self.features, name="trunk")(images, use_running_average=True)
+        embed = nn.Embed(self.classes, seen.shape[1], embedding_init=initializer("normal"))
+        fitting = jnp.sum(embed(labels) * seen, axis=1, keepdims=True)
+        return nn.Dense(1, kernel_init=initializer("normal"), name="score")(seen) + fitting
 
 
-def _last_layer() -> DenseOfImages:
-    return DenseOfImages(1, kernel_initializer="normal", layout=CPU_LAYOUT, name="score")
-
-
-def _spectrally_normed(layer: nn.Module, use_running_average: bool) -> Callable[[Array], Array]:
+def spectrally_normed(layer: nn.Module, use_running_average: bool) -> Callable[[Array], Array]:
     """The layer with its kernel over its largest singular value, followed while it trains."""
     return partial(nn.SpectralNorm(layer), update_stats=not use_running_average)

@@ -28,7 +28,7 @@ def convolve_transposed(
         kernel: in the order ``HWIO``.
         strides: along height and width, or one for both.
         padding: ``"same"``, for ``strides`` times the size, or ``"valid"``, for
-            ``(size - 1) * strides + kernel size``.
+            ``size * strides + max(kernel size - strides, 0)``.
         layout: the letters N, H, W, C in any order.
 
     Returns:
@@ -55,8 +55,8 @@ def convolve_transposed(
     shape[layout.index("C")] = kernel.shape[3]
     for axis, size, stride in zip("HW", kernel.shape, pair, strict=False):
         place = layout.index(axis)
-        is_same = padding.lower() == "same"
-        shape[place] = shape[place] * stride if is_same else (shape[place] - 1) * stride + size
+        beyond = 0 if padding.lower() == "same" else max(size - stride, 0)
+        shape[place] = shape[place] * stride + beyond
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
 
     def convolution(maps: Array) -> Array:
