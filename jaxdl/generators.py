@@ -40,7 +40,7 @@ from jaxdl.types import Examples, Model, Players, Variables
 MAY_DIFFER = (*CHANGE_NOTHING, "judges", "judge_epochs", "samples")
 """Settings that may differ when a run goes on, since its parameters do not depend on them."""
 
-R1, GRADIENT_PENALTY = 0.1, 10.0
+R1, GRADIENT_PENALTY = 1.0, 10.0
 """Strengths of the penalties, where none is asked for."""
 
 LATENT = 64
@@ -59,7 +59,7 @@ class GeneratorOptions(DatasetOptions):
     objective: str = "non_saturating"
     """minimax, non_saturating, least_squares, wasserstein or hinge."""
     penalty: float | None = None
-    """Strength of R1 or, with wasserstein, of its gradient penalty; 0 for none. By default 0.1 and
+    """Strength of R1 or, with wasserstein, of its gradient penalty; 0 for none. By default 1 and
     10."""
     label_smoothing: float = 0.0
     """How much less than 1 the probability is with which real images are to be taken for real."""

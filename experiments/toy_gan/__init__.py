@@ -14,8 +14,8 @@ Claims:
     python -m experiments.toy_gan --mixtures ring grid
     python -m experiments.toy_gan --quick     the ring by the default objective
 
-Both players are perceptrons of two layers of 64. A mode is covered by 20 of 2,500 samples that are
-good, within three standard deviations of its centre (Srivastava et al. 2017, arXiv:1705.07761).
+Both players are perceptrons of two layers of 64. A sample is good within three standard deviations
+of a centre (Srivastava et al. 2017, arXiv:1705.07761), and 20 good ones of 2,500 cover a mode.
 Samples are those of a moving average of the generator's parameters. Intervals are of 95% over seeds
 (Student's t).
 """

@@ -74,7 +74,7 @@ def draw_moment(kind: Kind, played: Played, place: int, step: int) -> Figure:
         vmin=0,
         vmax=1,
     )
-    figure.colorbar(surface, ax=axes, label="taken for real with probability")
+    figure.colorbar(surface, ax=axes, label="sigmoid of the score")
     axes.set_title(f"{kind}, after {step:,} updates")
     return figure
 
