@@ -67,7 +67,7 @@ def run(config: Config) -> None:
         noise = generators.noise_of(config.seed, config.samples)
         shown = COLUMNS * CLASSES
         trained = generators.fit(directory, config, game, dataset, (noise[:shown], labels[:shown]))
-        of_all = generators.generators_of(trained.state)
+        of_all = generators.generators_of(game, trained.state, dataset.train)
         variables = [generators.one_of(of_all, n, config.seeds) for n in range(config.seeds)]
         checkpoint.save(directory.directory / "model", 0, variables[0], config={}, notes={})
         of_seeds = [

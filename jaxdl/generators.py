@@ -4,12 +4,14 @@ What the experiments that train games on a data set of images share, around `jax
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
 from jaxdl import data, judge, optim, sessions, train
@@ -24,6 +26,7 @@ from jaxdl.data.dataset import shuffled
 from jaxdl.errors import InputError
 from jaxdl.objectives import OBJECTIVES, Objective, gradient_penalty, make_objective, r1_penalty
 from jaxdl.optim import OptimizerConfig
+from jaxdl.pixels import scale_pixels
 from jaxdl.runs import (
     DatasetOptions,
     Run,
@@ -35,7 +38,7 @@ from jaxdl.runs import (
 )
 from jaxdl.sessions import CHANGE_NOTHING, Trained
 from jaxdl.statistics import mean_and_interval
-from jaxdl.types import Examples, Model, Players, Variables
+from jaxdl.types import Batch, Examples, Model, ModelState, Players, Variables
 
 MAY_DIFFER = (*CHANGE_NOTHING, "judges", "judge_epochs", "samples")
 """Settings that may differ when a run goes on, since its parameters do not depend on them."""
@@ -45,6 +48,9 @@ R1, GRADIENT_PENALTY = 1.0, 10.0
 
 LATENT = 64
 """Numbers in the noise of a sample."""
+
+STANDING_BATCHES, STANDING_BATCH = 40, 64
+"""Of samples whose batch statistics are taken; the first of them count for little."""
 
 AT_ONCE = 500
 """Samples that are made at a time."""
@@ -178,7 +184,8 @@ def fit(
         return init_game(key, game, optimizers, dataset.train.inputs[:1])
 
     def keep_samples(epoch: int, state: train.FitState) -> None:
-        samples = make_samples(game.generator, one_of(generators_of(state), 0, config.seeds), shown)
+        of_all = generators_of(game, state, dataset.train)
+        samples = make_samples(game.generator, one_of(of_all, 0, config.seeds), shown)
         path = _samples_path(run, epoch)
         path.parent.mkdir(exist_ok=True)
         np.save(path, samples)
@@ -200,10 +207,24 @@ def fit(
     )
 
 
-def generators_of(state: train.FitState) -> Variables:
-    """What to generate with; with several seeds they have a leading axis."""
+def generators_of(game: Game, state: train.FitState, examples: Examples) -> Variables:
+    """What to generate with; with several seeds they have a leading axis.
+
+    The batch statistics are those of the parameters that are given, which may be a moving average:
+    those seen in training are of the parameters that moved (standing statistics: Brock et al. 2019,
+    arXiv:1809.11096).
+
+    Args:
+        game: that was played.
+        state: how it ended.
+        examples: that it was played on, of which `Game.draw` may need some.
+    """
     params, model_state = train.final_params(state)
-    return Variables(params.generator, model_state.generator)
+    variables = Variables(params.generator, model_state.generator)
+    places = np.resize(np.arange(len(examples.targets)), STANDING_BATCHES * STANDING_BATCH)
+    some = jax.tree.map(lambda leaf: leaf[places], examples)
+    settled = partial(_settled, game, some)
+    return jax.vmap(settled)(variables) if state.stopped.ndim else settled(variables)
 
 
 def one_of(variables: Variables, place: int, seeds: int) -> Variables:
@@ -337,6 +358,24 @@ def report(trained: Trained) -> None:
         f"{trained.epochs['loss'].shape[-1]} epochs; {trained.seconds_compiling:.0f} s to compile, "
         f"{trained.seconds_running:.0f} s to run"
     )
+
+
+@jax.jit
+def _settled(game: Game, examples: Examples, variables: Variables) -> Variables:
+    """With the batch statistics of these parameters."""
+    weights = jnp.ones(len(examples.targets))
+    batch = Batch(scale_pixels(examples.inputs), examples.targets, weights)
+    keys = jax.random.split(jax.random.key(0), len(weights))
+    batches = jax.tree.map(
+        lambda leaf: leaf.reshape(STANDING_BATCHES, STANDING_BATCH, *leaf.shape[1:]), (batch, keys)
+    )
+
+    def see(model_state: ModelState, part: tuple[Batch, Array]) -> tuple[ModelState, None]:
+        drawn = game.draw(*part)
+        return game.generator.apply(variables.params, model_state, drawn, part[1])[1], None
+
+    model_state, _ = lax.scan(see, variables.model_state, batches)
+    return Variables(variables.params, model_state)
 
 
 @jax.jit
