@@ -22,7 +22,8 @@ def test_a_run_writes_its_results(tmp_path, monkeypatch):
     flags = f"--epochs 1 --features 2 --samples 150 --quick --quiet --judges {tmp_path / 'judges'}"
     start(experiment, flags, tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert 0 <= summary["read_as_asked"][0] <= 1
+    assert 0 <= summary["read_as_asked"] <= 1
+    assert summary["scores_of_seeds"][0]["read_as_asked"] == summary["read_as_asked"]
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert drawn == {"samples", "learning_curves"}
 
