@@ -164,7 +164,8 @@ def test_gradient_against_the_loop_and_finite_differences(cnn):
 
 def seed_run():
     """The seed's model, optimizer and update, and 80 random digits."""
-    rng = np.random.default_rng(1)
+    # Of images 1, rounding decides a tie in a pool: with 30 in a batch otherwise than with 15.
+    rng = np.random.default_rng(2)
     images, labels = rng.integers(0, 256, (80, 28, 28, 1)), rng.integers(0, 10, 80)
     examples = Examples(jnp.asarray(images, jnp.uint8), jnp.asarray(labels, jnp.int32))
     model = models.lenet()
@@ -189,7 +190,7 @@ def test_one_two_and_eight_devices_agree():
         params.append(jax.tree.leaves(last.state.train.params))
     for other in params[1:]:
         for a, b in zip(params[0], other, strict=True):
-            np.testing.assert_allclose(a, b, atol=2e-5)
+            np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 @pytest.mark.slow
