@@ -161,13 +161,13 @@ def run(config: Config) -> None:
             trained[factor] = train_networks(config, directory, factor, dataset, mesh)
             made = enlarged(config, factor, trained[factor], originals.images)
             of_factors[factor] = {
-                method: [score(reader, originals, images) for images in of_seeds]
-                for method, of_seeds in made.items()
+                method: [score(reader, originals, images) for images in of_each]
+                for method, of_each in made.items()
             }
             small = np.asarray(
                 generators.as_pixels(shrink(scale_pixels(jnp.asarray(originals.images)), factor))
             )
-            rows = {"given": small, **{method: of_seeds[0] for method, of_seeds in made.items()}}
+            rows = {"given": small, **{method: of_each[0] for method, of_each in made.items()}}
             rows[ORIGINALS] = originals.images
             drawn = {f"side_by_side_{factor}": figures.draw_side_by_side(rows, factor)}
             plots.save_all(drawn, directory.figures)
