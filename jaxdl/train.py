@@ -29,7 +29,6 @@ from jaxdl.errors import InputError
 from jaxdl.gradients import masked_dot
 from jaxdl.parallel import device_count, device_index, sum_over_devices
 from jaxdl.types import (
-    MEMORY,
     Batch,
     Examples,
     GradientFn,
@@ -250,7 +249,8 @@ def fit(
 
     Raises:
         InputError: a batch size or a number of epochs that cannot be; evaluations or patience
-            without what they need; a mesh for a model whose state each batch moves (batch norm).
+            without what they need; a mesh for a Flax model whose batch norm is not
+            `jaxdl.nn.batch_norm`.
     """
     plan, program = _prepare(
         update,
@@ -616,14 +616,6 @@ def _prepare(
     limit = jnp.int32(NEVER if patience is None else patience)
     program = _Program(as_pytree(update), as_pytree(loss_fn), state, examples, evaluated, limit)
     if mesh is not None:
-        moved = state.train.model_state
-        if isinstance(moved, dict):
-            moved = {name: of for name, of in moved.items() if name != MEMORY}
-        if mesh.size > 1 and jax.tree.leaves(moved):
-            raise InputError(
-                "a model whose state each batch moves (batch norm) trains on one device; "
-                "take a group or layer norm, or no mesh"
-            )
         program = jax.device_put(program, NamedSharding(mesh, PartitionSpec()))
     return plan, program
 

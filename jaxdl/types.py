@@ -65,7 +65,8 @@ class Model(NamedTuple):
         init: ``(key, inputs) -> Variables``; ``inputs`` is an example batch of any size.
         apply: ``(params, model_state, inputs, keys) -> (outputs, model_state)``. With ``keys``
             (one per example) the model trains: it drops out and moves its running statistics.
-            With ``keys=None`` it evaluates.
+            With ``keys=None`` it evaluates. On a mesh it is given a device's share of the batch,
+            and a state that it moves must come out alike on all (`jaxdl.parallel`).
     """
 
     init: Callable[[Key[Array, ""], Array], Variables]

@@ -333,13 +333,6 @@ def test_padding_is_of_examples_of_its_own():
     assert sum(seen) - (2**10 - 1) == sum(seen[:2]) & seen[2]
 
 
-def test_batch_norm_is_refused_on_many_devices():
-    update, state, _ = setup()
-    state = state._replace(model_state={"mean": jnp.zeros(3)})
-    with pytest.raises(InputError, match="trains on one device"):
-        train.fit(update, state, examples(), mesh=make_mesh(2), **RUN)
-
-
 def test_numpy_examples_will_do():
     update, state, loss_fn = setup()
     data = Examples(*map(np.asarray, examples()))

@@ -1,5 +1,6 @@
 """Layers: those that Flax lacks, or that are faster here; and any Flax module as a `Model`."""
 
+from jaxdl.nn.batch_norm import batch_norm
 from jaxdl.nn.cells import CELLS, Cell, State, find_cell
 from jaxdl.nn.convolution import CPU_LAYOUT, change_layout, convolve
 from jaxdl.nn.dropout import dropout
@@ -23,6 +24,7 @@ __all__ = [
     "Recurrent",
     "RecurrentLayers",
     "State",
+    "batch_norm",
     "change_layout",
     "convolve",
     "convolve_transposed",

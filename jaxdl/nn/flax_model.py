@@ -9,6 +9,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Key, PyTree
 
 from jaxdl.errors import InputError, near_names
+from jaxdl.nn.batch_norm import state_of_all_devices
 from jaxdl.nn.taps import TAPS, Taps, call_tapped
 from jaxdl.types import Keys, Model, ModelState, Params, Static, Variables
 
@@ -35,7 +36,8 @@ def flax_model(module: nn.Module, **numbers: PyTree) -> Model:
       the module is then applied to each example with its own key, under `jax.vmap`; a module with
       batch statistics is applied to the whole batch with the first example's key.
 
-    Collections other than parameters (``batch_stats``) are the model state, which training moves.
+    Collections other than parameters (``batch_stats``) are the model state, which training moves;
+    on a mesh it takes `jaxdl.nn.batch_norm`.
 
     Args:
         module: hashable: its attributes are numbers, strings, tuples, functions or modules.
@@ -103,7 +105,8 @@ def _apply(
     if keys is None:
         return call(inputs), model_state
     if model_state:
-        return call(inputs, rngs={"dropout": keys[0]}, mutable=list(model_state))
+        with state_of_all_devices(model_state):
+            return call(inputs, rngs={"dropout": keys[0]}, mutable=list(model_state))
     if options and "keys" not in options:
         return jax.vmap(call_one)(inputs, keys), model_state
     return call(inputs), model_state
