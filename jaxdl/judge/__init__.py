@@ -16,7 +16,7 @@ device, in float32; all that follows is NumPy's, in float64.
 
 from jaxdl.judge.frechet import Moments, frechet_distance, moments
 from jaxdl.judge.kernel import kernel_distance, squared_mmd
-from jaxdl.judge.labels import LabelBalance, fit_to_counts, fit_to_shares, label_balance
+from jaxdl.judge.labels import LabelBalance, fit_to_counts, label_balance
 from jaxdl.judge.neighbours import (
     Copying,
     Nearness,
@@ -70,7 +70,6 @@ __all__ = [
     "draw_real",
     "features",
     "fit_to_counts",
-    "fit_to_shares",
     "frechet_distance",
     "held_out_distances",
     "judge_in",

@@ -46,38 +46,13 @@ def label_balance(labels: Int[np.ndarray, " samples"], classes: int) -> LabelBal
     return LabelBalance(counts, shares, entropy, entropy / float(np.log(classes)))
 
 
-def fit_to_shares(
-    counts: Int[np.ndarray, " classes"], shares: Float[np.ndarray, " classes"]
-) -> tuple[float, float]:
-    """Pearson's chi-square of counts against shares that are known, and its p-value.
-
-    Args:
-        counts: that were seen, their sum large enough for 5 of each class.
-        shares: that are expected, with sum 1: uniform ones, say.
-
-    Returns:
-        Chi-square, infinite where a class was seen that cannot be, and how probable one at least so
-        great is if the shares are right.
-
-    >>> chi_square, p_value = fit_to_shares(np.array([40, 60]), np.array([0.5, 0.5]))
-    >>> chi_square, round(p_value, 5)
-    (4.0, 0.0455)
-    """
-    expected = counts.sum() * shares
-    if counts[expected == 0].any():
-        return np.inf, 0.0
-    counts, expected = counts[expected > 0], expected[expected > 0]
-    chi_square = float(np.sum(np.square(counts - expected) / expected))
-    return chi_square, _tail(counts.size - 1, chi_square)
-
-
 def fit_to_counts(
     counts: Int[np.ndarray, " classes"], others: Int[np.ndarray, " classes"]
 ) -> tuple[float, float]:
     """The chi-square of two counts, that both are of the same unknown shares, and its p-value.
 
-    For shares that are known from a set no larger than that of the samples, whose own scatter
-    `fit_to_shares` would take for a difference.
+    The others, too, are counts of a sample, whose own scatter a test against known shares would
+    take for a difference.
 
     >>> chi_square, p_value = fit_to_counts(np.array([40, 60]), np.array([60, 40]))
     >>> chi_square, round(p_value, 5)
