@@ -33,6 +33,18 @@ def mean_and_interval(values: Iterable[float], level: float = 0.95) -> tuple[flo
     return float(values.mean()), float(t * values.std(ddof=1) / np.sqrt(values.size))
 
 
+def write_interval(values: Iterable[float], form: str = ".2f") -> str:
+    """The mean and, of several measurements, half of its 95% interval, to be read.
+
+    >>> write_interval([0.97, 0.98, 0.99], ".2%"), write_interval([0.98], "+.1f")
+    ('98.00% ± 2.48%', '+1.0')
+    """
+    values = list(values)
+    mean, half_width = mean_and_interval(values)
+    spread = f" ± {format(half_width, form.lstrip('+'))}" if len(values) > 1 else ""
+    return format(mean, form) + spread
+
+
 def share_interval(happened: Bool[np.ndarray, " runs"], level: float = 0.95) -> tuple[float, float]:
     """The confidence interval of a probability, from whether something happened in each of n runs.
 

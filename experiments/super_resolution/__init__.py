@@ -53,11 +53,12 @@ from jaxdl.runs import (
     SweepOptions,
     check_least,
     check_names,
+    check_no_diagnostics,
     check_seed,
     open_run,
     resolved_config,
 )
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import write_interval
 from jaxdl.types import Params, Variables
 
 SIZE = 28
@@ -186,8 +187,7 @@ def check(config: Config) -> None:
     check_least(config, {**least, "strengths": 0, "penalty": 0})
     check_names("strengths", *[[f"{of:g}" for of in config.strengths]] * 2)
     check_seed(config.seed, config.seeds)
-    if config.diagnostics:
-        raise InputError("--diagnostics: there are none of games; leave it out")
+    check_no_diagnostics(config)
 
 
 def plan_of(config: Config, factor: int) -> Plan:
@@ -293,7 +293,7 @@ def make_claims(config: Config, of_factors: dict[int, Methods]) -> list[Claim]:
             Claim(
                 f"from 14x14, squared error is {least:g} dB above bicubic interpolation",
                 gains.mean() >= least,
-                f"{written(gains, '{:+.2f}')} dB, expected at least {least:g}",
+                f"{write_interval(gains, '+.2f')} dB, expected at least {least:g}",
             )
         )
     if config.quick:
@@ -307,8 +307,9 @@ def make_claims(config: Config, of_factors: dict[int, Methods]) -> list[Claim]:
                 f"from {SIZE // factor}x{SIZE // factor}, a game pays for likeness to real images "
                 "with distortion",
                 bool(np.all(nearer < 0) and np.all(lost < 0)),
-                f"Frechet distance {written(nearer, '{:+.2f}')}, PSNR {written(lost, '{:+.2f}')} "
-                "dB against squared error; both below 0 with every seed",
+                f"Frechet distance {write_interval(nearer, '+.2f')}, PSNR "
+                f"{write_interval(lost, '+.2f')} dB against squared error; both below 0 with every "
+                "seed",
             )
         )
     return claims
@@ -317,9 +318,3 @@ def make_claims(config: Config, of_factors: dict[int, Methods]) -> list[Claim]:
 def gains_of(methods: Methods, one: str, other: str, name: str) -> np.ndarray:
     """By how much a method's score is above another's, of each seed."""
     return of_seeds(methods[one], name) - of_seeds(methods[other], name)
-
-
-def written(values: np.ndarray, form: str) -> str:
-    """Mean and, of several, half the interval."""
-    mean, half = mean_and_interval(values.tolist())
-    return form.format(mean) + (f" ± {half:.2f}" if len(values) > 1 else "")

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int, UInt8
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from jaxdl import judge
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import write_interval
 
 Images = UInt8[np.ndarray, "count height width 1"]
 
@@ -76,13 +76,11 @@ def of_seeds(scores: list[Scores], name: str) -> Float[np.ndarray, " seeds"]:
 def table(methods: dict[str, list[Scores]]) -> str:
     """A line for each method: means over seeds and, of several, half their 95% intervals."""
     lines = [f"{'':26}{'PSNR (dB)':>16}{'SSIM':>18}{'read rightly':>18}{'Frechet distance':>20}"]
-    forms = {"psnr": ("{:.2f}", 16), "ssim": ("{:.4f}", 18), "read": ("{:.2%}", 18)}
-    forms["frechet_distance"] = ("{:.2f}", 20)
+    forms = {"psnr": (".2f", 16), "ssim": (".4f", 18), "read": (".2%", 18)}
+    forms["frechet_distance"] = (".2f", 20)
     for method, scores in methods.items():
         cells = [method.ljust(26)]
         for name, (form, width) in forms.items():
-            mean, half = mean_and_interval(of_seeds(scores, name).tolist())
-            spread = f" ± {form.format(half)}" if len(scores) > 1 else ""
-            cells.append((form.format(mean) + spread).rjust(width))
+            cells.append(write_interval(of_seeds(scores, name), form).rjust(width))
         lines.append("".join(cells))
     return "\n".join(lines)
