@@ -117,6 +117,16 @@ def check_least(config: Any, least: Mapping[str, float | int]) -> None:
         _check_numbers(config, name, lambda value, bound=bound: value >= bound, f"{bound} or more")
 
 
+def check_no_diagnostics(config: ExperimentOptions) -> None:
+    """Checks that an experiment with games is not asked for what is measured of one gradient.
+
+    Raises:
+        InputError: it is.
+    """
+    if config.diagnostics:
+        raise InputError("--diagnostics: there are none of games; leave it out")
+
+
 def check_shares(config: Any, names: Iterable[str]) -> None:
     """Checks that settings are 0 or more and below 1.
 

@@ -38,6 +38,7 @@ from jaxdl.runs import (
     SweepOptions,
     check_least,
     check_names,
+    check_no_diagnostics,
     check_seed,
     open_run,
 )
@@ -83,7 +84,7 @@ def run(config: Config) -> None:
     check(config)
     mesh = cli.use_devices(config.devices)
     with open_run("toy_gan", config) as directory:
-        seen = theory.measure(config.seed)
+        seen = theory.measure(config.seed, mesh)
         found = training.measure(
             directory,
             config.kinds(),
@@ -114,8 +115,7 @@ def check(config: Config) -> None:
     check_names("objectives", config.objectives, OBJECTIVES)
     check_least(config, {"penalty": 0, "steps": training.LOOKS, "seeds": 2})
     check_seed(config.seed)
-    if config.diagnostics:
-        raise InputError("--diagnostics: there are none of games; leave it out")
+    check_no_diagnostics(config)
     if config.steps % training.LOOKS:
         raise InputError(f"--steps {config.steps}: give a multiple of {training.LOOKS}")
 

@@ -52,30 +52,35 @@ def draw_plane(axes: Axes, kind: Kind, samples: np.ndarray) -> None:
 
 def animate(kind: Kind, played: Played, steps: int) -> Iterator[Image.Image]:
     """The first seed's samples over the discriminator's surface, as they move."""
+    samples, surfaces = np.asarray(played.samples)[0], np.asarray(played.surface)[0]
+    figure = draw_surface(kind, samples[0], surfaces[0])
+    canvas, axes = FigureCanvasAgg(figure), figure.axes[0]
     for place in range(LOOKS):
-        figure = draw_moment(kind, played, place, (place + 1) * steps // LOOKS)
-        canvas = FigureCanvasAgg(figure)
+        axes.set_title(f"{kind}, after {(place + 1) * steps // LOOKS:,} updates")
+        axes.lines[0].set_data(*samples[place, :SHOWN].T)
+        axes.images[0].set_data(surfaces[place])
         canvas.draw()
+        # All others are laid out as the first.
+        figure.set_layout_engine("none")
         yield Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 @plots.styled
-def draw_moment(kind: Kind, played: Played, place: int, step: int) -> Figure:
-    """One picture of the animation."""
+def draw_surface(kind: Kind, samples: np.ndarray, surface: np.ndarray) -> Figure:
+    """Samples over the discriminator's surface."""
     figure = Figure(figsize=(4.6, 4.4), dpi=80, layout="constrained")
     axes = figure.subplots()
-    draw_plane(axes, kind, np.asarray(played.samples)[0, place])
+    draw_plane(axes, kind, samples)
     reach = EXTENT * np.abs(MIXTURES[kind.mixture].centres).max()
-    surface = axes.imshow(
-        np.asarray(played.surface)[0, place],
+    drawn = axes.imshow(
+        surface,
         origin="lower",
         extent=(-reach, reach, -reach, reach),
         cmap=SURFACE,
         vmin=0,
         vmax=1,
     )
-    figure.colorbar(surface, ax=axes, label="sigmoid of the score")
-    axes.set_title(f"{kind}, after {step:,} updates")
+    figure.colorbar(drawn, ax=axes, label="sigmoid of the score")
     return figure
 
 

@@ -7,7 +7,6 @@ from samples alone. And the better it is, the less a generator learns from the m
 3 there; Arjovsky and Bottou 2017, arXiv:1701.04862, theorem 2.4).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import Mesh
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from experiments.toy_gan.mixtures import draw, ring
 from experiments.toy_gan.training import BATCH, LATENT, batch_of
@@ -24,6 +24,7 @@ from jaxdl import models
 from jaxdl.adversarial import init_game, make_adversarial_update, make_game
 from jaxdl.claims import Claim
 from jaxdl.objectives import make_objective
+from jaxdl.sweep import sweep
 from jaxdl.types import Model, Players, TrainState, Variables
 
 MEANS, DEVIATION = (-1.5, 1.5), 0.6
@@ -75,13 +76,19 @@ class Theory(NamedTuple):
     norms: dict[str, np.ndarray]
 
 
-def measure(seed: int) -> Theory:
-    """Trains the discriminators."""
-    optimum_key, exact_key, norms_key = jax.random.split(jax.random.key(seed), 3)
+def measure(seed: int, mesh: Mesh) -> Theory:
+    """Trains the discriminators.
+
+    Args:
+        seed: of all draws.
+        mesh: devices, for both generators at once.
+    """
+    best_key, norms_key = jax.random.split(jax.random.key(seed))
+    scores = sweep(learned_scores, best_key[None], jnp.array([False, True]), mesh=mesh)
     off = normal_density(MEAN_OF_GENERATED, DEVIATION_OF_GENERATED)
     return Theory(
-        optimum_against(_normal, off, optimum_key),
-        optimum_against(_of_data, density_of_data(), exact_key),
+        optimum_of(scores[0, 0], off),
+        optimum_of(scores[1, 0], density_of_data()),
         {name: np.asarray(gradient_norms(name, norms_key)) for name in FORMS},
     )
 
@@ -99,17 +106,16 @@ def normal_density(mean: float, deviation: float) -> Float[np.ndarray, " points"
     return np.exp(-(((GRID - mean) / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi))
 
 
-def optimum_against(
-    generate: Callable[[Array], Array], generated: Float[np.ndarray, " points"], key: Key[Array, ""]
+def optimum_of(
+    scores: Float[np.ndarray, " points"], generated: Float[np.ndarray, " points"]
 ) -> Optimum:
-    """A discriminator that has learned from samples.
+    """A discriminator beside the best one.
 
     Args:
-        generate: from two normal numbers for each sample.
-        generated: the density of what it makes, on `GRID`.
-        key: of the draws.
+        scores: its, on `GRID`.
+        generated: the density of the samples that it has learned from, there.
     """
-    scores = np.asarray(_learned_scores(Partial(generate), key), float)
+    scores = scores.astype(float)
     probability = 1 / (1 + np.exp(-scores))
     data = density_of_data()
     total = data + generated
@@ -118,9 +124,14 @@ def optimum_against(
     return Optimum(probability, data / total, total > SEEN_SHARE * total.max(), value, best_value)
 
 
-@jax.jit
-def _learned_scores(generate: Callable, key: Key[Array, ""]) -> Array:
-    generator = Model(Partial(_no_variables), Partial(_apply_fixed, generate))
+def learned_scores(key: Key[Array, ""], is_exact: Bool[Array, ""]) -> Float[Array, " points"]:
+    """Those on `GRID` of a discriminator that has learned from samples.
+
+    Args:
+        key: of the draws.
+        is_exact: whether the generator makes the data.
+    """
+    generator = Model(Partial(_no_variables), Partial(_apply_fixed, is_exact))
     discriminator = models.mlp([64, 64], classes=1, activation="silu")
     game = make_game(generator, discriminator, make_objective("minimax"), latent=2)
     falling = optax.cosine_decay_schedule(3e-3, DISCRIMINATOR_STEPS)
@@ -154,16 +165,13 @@ def _of_data(drawn: Float[Array, "batch 2"]) -> Float[Array, "batch 1"]:
     return means + DEVIATION * drawn[:, :1]
 
 
-def _normal(drawn: Float[Array, "batch 2"]) -> Float[Array, "batch 1"]:
-    return MEAN_OF_GENERATED + DEVIATION_OF_GENERATED * drawn[:, :1]
-
-
 def _no_variables(key: Key[Array, ""], inputs: Array) -> Variables:
     return Variables({}, {})
 
 
-def _apply_fixed(generate: Callable, params, model_state, inputs: Array, keys):
-    return generate(inputs), model_state
+def _apply_fixed(is_exact: Bool[Array, ""], params, model_state, drawn: Array, keys):
+    off = MEAN_OF_GENERATED + DEVIATION_OF_GENERATED * drawn[:, :1]
+    return jnp.where(is_exact, _of_data(drawn), off), model_state
 
 
 # --- the gradient of the generator ---------------------------------------------------------------
