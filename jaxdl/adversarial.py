@@ -50,8 +50,8 @@ from jaxdl.types import (
     as_pytree,
 )
 
-NOISE_KEY = 0x6E6F69
-"""Folded into an example's key, so that its noise is no other draw of the example."""
+NOISE_KEY, LABEL_KEY = 0x6E6F69, 0x6C6162
+"""Folded into an example's key, so that its noise and its wrong label are no other draws of it."""
 
 OF_DISCRIMINATOR, OF_GENERATOR, OF_GENERATED = range(3)
 """Folded into an example's key: for whose step it draws, and for which pass."""
@@ -75,6 +75,8 @@ class Game(NamedTuple):
         show: ``(samples, batch) -> inputs of the discriminator``, of real or generated samples;
             the batch is of real ones.
         content: ``(samples, batch) -> losses`` added to the generator's; None for none.
+        mismatch: ``(batch, keys) -> batch`` whose real samples have what is not theirs, which the
+            discriminator is to tell like generated ones; None for none.
     """
 
     generator: Model
@@ -83,6 +85,7 @@ class Game(NamedTuple):
     draw: Callable[[Batch, Key[Array, " batch"]], Any]
     show: Callable[[Samples, Batch], Any]
     content: Callable[[Samples, Batch], Scores] | None = None
+    mismatch: Callable[[Batch, Key[Array, " batch"]], Batch] | None = None
 
 
 class Pairs(NamedTuple):
@@ -108,6 +111,20 @@ def make_conditional_game(
     """
     draw = Partial(_draw_noise_and_labels, Static(latent))
     return Game(generator, discriminator, objective, draw, Partial(_show_samples_and_labels))
+
+
+def with_wrong_labels(game: Game, classes: int) -> Game:
+    """The game of labelled samples, the discriminator also shown real ones with a wrong label.
+
+    Half of what is not to fit are generated samples, half are these (GAN-CLS: Reed et al. 2016,
+    arXiv:1605.05396, algorithm 1). Without them nothing but a lack of likeness tells it that a well
+    drawn sample is of another class than was asked for.
+
+    Args:
+        game: see `make_conditional_game`.
+        classes: how many, two or more.
+    """
+    return game._replace(mismatch=Partial(_wrong_labels, Static(classes)))
 
 
 def noise(keys: Key[Array, " batch"], latent: int) -> Float[Array, "batch latent"]:
@@ -159,12 +176,12 @@ def make_adversarial_update(
     arXiv:1406.2661, algorithm 1). Real and generated samples pass the discriminator one after the
     other, so that batch norm sees them apart.
 
-    The metrics are scalars: ``loss`` of the discriminator and ``generator_loss``, without
-    penalties; ``gradient_norm``, of both players together; what each player's gradient function
-    and optimizer tell, after ``discriminator_`` and ``generator_``; and to tell failures by (see
-    `failures`) ``discriminator_accuracy``, the share of pairs of which the real sample has the
-    higher score, and ``spread``, the standard deviation of the generated samples over that of the
-    real ones (1 of a batch of one).
+    The metrics are scalars: ``loss`` of the discriminator on real and generated samples, and
+    ``generator_loss``, without penalties; ``gradient_norm``, of both players together; what each
+    player's gradient function and optimizer tell, after ``discriminator_`` and ``generator_``; and
+    to tell failures by (see `failures`) ``discriminator_accuracy``, the share of pairs of which the
+    real sample has the higher score, and ``spread``, the standard deviation of the generated
+    samples over that of the real ones (1 of a batch of one).
 
     Args:
         game: to play.
@@ -226,6 +243,15 @@ def _draw_noise(latent: Static[int], batch: Batch, keys: Key[Array, " batch"]) -
 
 def _draw_noise_and_labels(latent: Static[int], batch: Batch, keys: Key[Array, " batch"]):
     return noise(keys, latent.value), batch.targets
+
+
+def _wrong_labels(classes: Static[int], batch: Batch, keys: Key[Array, " batch"]) -> Batch:
+    """Each of the other classes is as likely."""
+
+    def one(key: Key[Array, ""]) -> Array:
+        return jax.random.randint(jax.random.fold_in(key, LABEL_KEY), (), 1, classes.value)
+
+    return batch._replace(targets=(batch.targets + jax.vmap(one)(keys)) % classes.value)
 
 
 def _show_samples(samples: Samples, batch: Batch) -> Samples:
@@ -334,8 +360,8 @@ def _discriminator_loss(
     pairs: Pairs = batch.inputs  # pyright: ignore[reportAssignmentType]
     real = batch._replace(inputs=pairs.real)
 
-    def score(model_state: ModelState, keys: Keys, samples: Samples):
-        shown = game.show(samples, real)
+    def score(model_state: ModelState, keys: Keys, samples: Samples, batch: Batch = real):
+        shown = game.show(samples, batch)
         scores, model_state = game.discriminator.apply(params, model_state, shown, keys)
         return scores.reshape(-1), model_state
 
@@ -349,6 +375,11 @@ def _discriminator_loss(
         "score_of_generated": of_generated,
         "accuracy": (1 + jnp.sign(of_real - of_generated)) / 2,
     }
+    if game.mismatch is not None and keys is not None:
+        mismatched = game.mismatch(real, keys)
+        of_mismatched, model_state = score(model_state, keys, pairs.real, mismatched)
+        losses = (losses + game.objective.discriminator(of_real, of_mismatched)) / 2
+        metrics["score_of_mismatched"] = of_mismatched
     if game.objective.penalty is not None and keys is not None:
         penalty = game.objective.penalty(
             lambda samples: score(model_state, keys, samples)[0], *pairs, keys

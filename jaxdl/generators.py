@@ -6,15 +6,16 @@ What the experiments that train games on a data set of images share, around `jax
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key, PyTree, UInt8
 
-from jaxdl import data, judge, optim, sessions, train
+from jaxdl import checkpoint, data, judge, optim, sessions, train
 from jaxdl.adversarial import (
     Game,
     adversarial_loss,
@@ -22,7 +23,6 @@ from jaxdl.adversarial import (
     init_game,
     make_adversarial_update,
 )
-from jaxdl.data.dataset import shuffled
 from jaxdl.errors import InputError
 from jaxdl.objectives import OBJECTIVES, Objective, gradient_penalty, make_objective, r1_penalty
 from jaxdl.optim import OptimizerConfig
@@ -32,6 +32,7 @@ from jaxdl.runs import (
     Run,
     check_least,
     check_names,
+    check_no_diagnostics,
     check_seed,
     check_shares,
     resolved_config,
@@ -87,11 +88,13 @@ class GeneratorOptions(DatasetOptions):
     )
     """How the discriminator moves."""
     samples: int = 1000
-    """To be judged, of each seed."""
+    """To be judged, of each seed; a network is trained on as many as there are training images."""
     seed: int = 0
     """Of parameters, order and draws."""
     seeds: int = 1
     """Train so many seeds one after the other, from --seed on; report mean and 95% interval."""
+    devices: int = 1
+    """Split each batch over so many devices; on a CPU, cores become devices."""
     judges: Path = Path("runs/judges")
     """Folder of trained judges; one that is not there is trained."""
     judge_epochs: int = 12
@@ -106,8 +109,16 @@ def check(config: GeneratorOptions) -> None:
         InputError: something that cannot be.
     """
     check_names("objective", (config.objective,), tuple(OBJECTIVES))
-    counts = ("features", "epochs", "batch_size", "discriminator_steps", "seeds", "judge_epochs")
-    least = {**dict.fromkeys(counts, 1), "penalty": 0, "samples": judge.Recipe(epochs=1).batch_size}
+    counts = (
+        "features",
+        "epochs",
+        "batch_size",
+        "discriminator_steps",
+        "seeds",
+        "devices",
+        "judge_epochs",
+    )
+    least = {**dict.fromkeys(counts, 1), "penalty": 0, "samples": 20}
     check_least(config, least)
     check_shares(config, ["label_smoothing"])
     check_seed(config.seed, config.seeds)
@@ -116,8 +127,7 @@ def check(config: GeneratorOptions) -> None:
             f"--discriminator-steps {config.discriminator_steps}: --batch-size "
             f"{config.batch_size} is no multiple of it"
         )
-    if config.diagnostics:
-        raise InputError("--diagnostics: there are none of games; leave it out")
+    check_no_diagnostics(config)
     for optimizer in (config.generator, config.discriminator):
         optim.check(optimizer)
     objective_of(config)
@@ -158,53 +168,52 @@ def objective_of(config: GeneratorOptions) -> Objective:
     return make_objective(config.objective, label_smoothing=config.label_smoothing, penalty=penalty)
 
 
-def fit(
-    run: Run, config: GeneratorOptions, game: Game, dataset: data.Dataset, shown: PyTree
-) -> Trained:
-    """Trains as a user asked, and keeps the first seed's samples of each epoch.
+class Made(NamedTuple):
+    """What came of the training.
+
+    Attributes:
+        trained: how it went.
+        generators: of each seed.
+        samples: of each seed, of the same noise.
+    """
+
+    trained: Trained
+    generators: list[Variables]
+    samples: list[Images]
+
+
+def train_and_make(
+    run: Run,
+    config: GeneratorOptions,
+    game: Game,
+    dataset: data.Dataset,
+    inputs: PyTree,
+    *,
+    shown: int,
+    mesh: Mesh | None,
+) -> Made:
+    """Trains as a user asked, keeps the first seed's generator, and makes samples.
 
     Args:
         run: the open run directory.
         config: what was asked for.
         game: to play.
         dataset: to learn.
-        shown: inputs of the generator of which samples are kept (`read_samples`).
+        inputs: of the generator, a sample for each along the first axis of the leaves.
+        shown: how many samples, the first ones, are kept after each epoch (`read_samples`).
+        mesh: devices over which to split each batch.
 
     Raises:
         InputError: see `jaxdl.sessions.train_in_run`.
         Interrupted: see there.
     """
-    steps = config.epochs * train.steps_per_epoch(len(dataset.train.targets), config.batch_size)
-    optimizers = Players(
-        optim.make_optimizer(config.generator, steps),
-        optim.make_optimizer(config.discriminator, steps * config.discriminator_steps),
-    )
-
-    def init(key: Key[Array, ""]) -> train.TrainState:
-        return init_game(key, game, optimizers, dataset.train.inputs[:1])
-
-    def keep_samples(epoch: int, state: train.FitState) -> None:
-        of_all = generators_of(game, state, dataset.train)
-        samples = make_samples(game.generator, one_of(of_all, 0, config.seeds), shown)
-        path = _samples_path(run, epoch)
-        path.parent.mkdir(exist_ok=True)
-        np.save(path, samples)
-
-    keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
-    return sessions.train_in_run(
-        run,
-        make_adversarial_update(game, optimizers, discriminator_steps=config.discriminator_steps),
-        jax.jit(jax.vmap(init))(keys) if config.seeds > 1 else jax.jit(init)(keys[0]),
-        dataset.train,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        loss_fn=adversarial_loss(game),
-        evaluations={"test": dataset.test},
-        config={**resolved_config(config, without=MAY_DIFFER), "dataset_sha256": dataset.sha256},
-        resume=config.resume,
-        quiet=config.quiet,
-        at_epoch_end=keep_samples,
-    )
+    some = jax.tree.map(lambda leaf: leaf[:shown], inputs)
+    trained = _fit(run, config, game, dataset, some, mesh)
+    of_all = generators_of(game, trained.state, dataset.train)
+    of_seeds = [one_of(of_all, place, config.seeds) for place in range(config.seeds)]
+    checkpoint.save(run.directory / "model", 0, of_seeds[0], config={}, notes={})
+    samples = [make_samples(game.generator, variables, inputs) for variables in of_seeds]
+    return Made(trained, of_seeds, samples)
 
 
 def generators_of(game: Game, state: train.FitState, examples: Examples) -> Variables:
@@ -293,40 +302,39 @@ def judged(
     dataset: data.Dataset,
     of_seeds: list[Images],
     labels: np.ndarray | None = None,
+    *,
+    mesh: Mesh | None,
 ) -> tuple[list[judge.Scores], dict[str, judge.Scores]]:
     """The scores of each seed's samples, and of real images and noise; prints them side by side.
 
     Args:
-        config: what was asked for.
+        config: what was asked for; ``config.samples`` are judged, the first ones.
         dataset: that was learned.
-        of_seeds: samples of each seed.
+        of_seeds: samples of each seed; a network is trained on all of them.
         labels: that were asked for: the scores then have ``read_as_asked``, the share in which the
             judge reads them; by default its reading stands for them where a network is trained on
             the samples.
+        mesh: devices for the networks that are trained.
     """
     recipe = judge.Recipe(epochs=config.judge_epochs)
-    reader = judge.judge_in(config.judges, dataset, recipe)
+    reader = judge.judge_in(config.judges, dataset, recipe, mesh=mesh)
     reference = judge.make_reference(reader, dataset)
     scores = []
     for samples in of_seeds:
-        seen = judge.score(reader, samples, reference, seed=config.seed)
-        read = judge.read(reader, samples).argmax(axis=1)
+        seen = judge.score(reader, samples[: config.samples], reference, seed=config.seed)
+        known = read = judge.read(reader, samples).argmax(axis=1)
         if labels is not None:
-            seen["read_as_asked"] = float(np.mean(read == labels))
-        known = read if labels is None else labels
+            is_right = read[: config.samples] == labels[: config.samples]
+            seen["read_as_asked"] = float(is_right.mean())
+            known = labels
         examples = Examples(jnp.asarray(samples), jnp.asarray(known, jnp.int32))
         seen["classification_accuracy"] = judge.classification_accuracy_score(
-            examples, dataset.test, len(dataset.classes), recipe
+            examples, dataset.test, len(dataset.classes), recipe, mesh=mesh
         )
         scores.append(seen)
     bounds = judge.bounds(reader, reference, config.samples, seed=config.seed)
-    real = shuffled(len(dataset.train.targets), config.seed)[: config.samples]
-    bounds["real train"]["classification_accuracy"] = judge.classification_accuracy_score(
-        jax.tree.map(lambda leaf: leaf[real], dataset.train),
-        dataset.test,
-        len(dataset.classes),
-        recipe,
-    )
+    # The judge is such a network, trained on the real training images.
+    bounds["real train"]["classification_accuracy"] = reader.accuracy
     means = {name: float(np.mean([of[name] for of in scores])) for name in scores[0]}
     print(judge.table(reader, {"samples": means, **bounds}))
     return scores, bounds
@@ -357,6 +365,48 @@ def report(trained: Trained) -> None:
     print(
         f"{trained.epochs['loss'].shape[-1]} epochs; {trained.seconds_compiling:.0f} s to compile, "
         f"{trained.seconds_running:.0f} s to run"
+    )
+
+
+def _fit(
+    run: Run,
+    config: GeneratorOptions,
+    game: Game,
+    dataset: data.Dataset,
+    shown: PyTree,
+    mesh: Mesh | None,
+) -> Trained:
+    steps = config.epochs * train.steps_per_epoch(len(dataset.train.targets), config.batch_size)
+    optimizers = Players(
+        optim.make_optimizer(config.generator, steps),
+        optim.make_optimizer(config.discriminator, steps * config.discriminator_steps),
+    )
+
+    def init(key: Key[Array, ""]) -> train.TrainState:
+        return init_game(key, game, optimizers, dataset.train.inputs[:1])
+
+    def keep_samples(epoch: int, state: train.FitState) -> None:
+        of_all = generators_of(game, state, dataset.train)
+        samples = make_samples(game.generator, one_of(of_all, 0, config.seeds), shown)
+        path = _samples_path(run, epoch)
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, samples)
+
+    keys = jax.vmap(jax.random.key)(config.seed + jnp.arange(config.seeds))
+    return sessions.train_in_run(
+        run,
+        make_adversarial_update(game, optimizers, discriminator_steps=config.discriminator_steps),
+        jax.jit(jax.vmap(init))(keys) if config.seeds > 1 else jax.jit(init)(keys[0]),
+        dataset.train,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        loss_fn=adversarial_loss(game),
+        evaluations={"test": dataset.test},
+        config={**resolved_config(config, without=MAY_DIFFER), "dataset_sha256": dataset.sha256},
+        resume=config.resume,
+        quiet=config.quiet,
+        mesh=mesh,
+        at_epoch_end=keep_samples,
     )
 
 

@@ -38,7 +38,7 @@ def test_a_run_writes_its_results(tmp_path):
 
 BAD = [
     ("--objective hing", "hing", "hinge"),
-    ("--samples 127", "--samples 127", "128 or more"),
+    ("--samples 19", "--samples 19", "20 or more"),
     ("--samples 4001", "--samples 4001", "4000"),
     ("--discriminator-steps 3", "--discriminator-steps 3", "--batch-size 64"),
     ("--batch-size 36 --discriminator-steps 6", "--batch-size 36", "too few for 6"),
@@ -82,16 +82,37 @@ def test_tiles():
     np.testing.assert_array_equal(picture[::28, ::28], [[0, 1, 2], [3, 4, 5]])
 
 
-def test_claims_can_fail():
-    def claims(distance, copied):
-        shares = {"copied_low": copied, "copied_share": 2 * copied, "copied_high": 3 * copied}
-        scores = [{"frechet_distance": distance, **shares}]
-        bounds = {"real train": {"frechet_distance": 1.0}, "noise": {"frechet_distance": 100.0}}
-        return [claim.holds for claim in experiment.claims(experiment.Config(), scores, bounds)]
+GOOD = {
+    "frechet_distance": 1.4,
+    "coverage": 0.91,
+    "classification_accuracy": 0.972,
+    "copied_low": 0.005,
+    "copied_share": 0.01,
+    "copied_high": 0.015,
+}
+FAILING = [
+    ({}, []),
+    ({"copied_low": 0.011}, [1]),
+    ({"frechet_distance": 1.51}, [2]),
+    ({"frechet_distance": 10.0}, [0, 2]),
+    ({"coverage": 0.88}, [3]),
+    ({"classification_accuracy": 0.969}, [4]),
+]
 
-    assert claims(5.0, 0.005) == [True, True]
-    assert claims(10.0, 0.005) == [False, True]
-    assert claims(5.0, 0.011) == [True, False]
+
+@pytest.mark.parametrize(("changed", "failing"), FAILING)
+def test_claims_can_fail(changed, failing):
+    """Of the means over two seeds, and of each seed that it makes no copies."""
+    real = {"frechet_distance": 1.0, "coverage": 0.97, "classification_accuracy": 0.99}
+    bounds = {"real train": real, "noise": {"frechet_distance": 100.0}}
+    for recipe in ("mnist", "mnist_5k"):
+        config = experiment.Config(recipe=recipe)
+        found = experiment.make_claims(config, [GOOD | changed, GOOD | changed], bounds)
+        expected = [place not in failing for place in range(5)]
+        assert [claim.holds for claim in found] == expected[: len(found)]
+        assert len(found) == (5 if recipe == "mnist" else 2)
+    one_seed = experiment.make_claims(experiment.Config(), [GOOD, GOOD | changed], bounds)
+    assert one_seed[1].holds == (1 not in failing)
 
 
 def test_noise_is_the_same_for_all():

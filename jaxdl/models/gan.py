@@ -18,6 +18,7 @@ from jaxdl.nn import (
     Conv,
     ConvTranspose,
     DenseOfImages,
+    batch_norm,
     change_layout,
     flax_model,
     initializer,
@@ -87,7 +88,7 @@ class Generator(nn.Module):
         """Gives images in [0, 1]."""
 
         def normalized(values: Array, axis: int) -> Array:
-            norm = nn.BatchNorm(use_running_average, axis=axis, momentum=0.9)
+            norm = batch_norm(use_running_average, axis=axis, momentum=0.9)
             return nn.relu(norm(values))
 
         kernel_init = initializer("normal")
