@@ -20,6 +20,7 @@ from jaxdl.adversarial import (
     make_conditional_game,
     make_game,
     noise,
+    with_wrong_labels,
 )
 from jaxdl.errors import InputError
 from jaxdl.gradients import clipped_gradient
@@ -164,6 +165,50 @@ def test_a_step_with_a_penalty_by_hand():
         metrics["discriminator_penalty"],
         strength / 2 * np.square(slopes(discriminator)).sum(axis=0).mean(),
     )
+
+
+def with_labels(samples, batch):
+    """Each sample with its label behind."""
+    return jnp.concatenate([samples, batch.targets[:, None].astype(float)], axis=1)
+
+
+def test_a_step_with_wrong_labels_by_hand():
+    """Real samples are held against generated ones and against real ones of another class."""
+    game = with_wrong_labels(toy()._replace(show=Partial(with_labels)), classes=3)
+    state, batch = start(game), batch_of(Examples(points(6).inputs, jnp.arange(6) % 3))
+    keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(train.example_keys(state, 6), 0)
+    wrong = game.mismatch(batch, keys)
+    generator, discriminator = to_float64(state.params)
+    generated = perceptron(generator, drawn(state, 6, 0))
+    labels = np.asarray(batch.targets, float)[:, None]
+    real, false, odd = (
+        np.concatenate(both, axis=1)
+        for both in (
+            (batch.inputs, labels),
+            (generated, labels),
+            (batch.inputs, np.asarray(wrong.targets, float)[:, None]),
+        )
+    )
+
+    def loss(params):
+        caught = (softplus(perceptron(params, false)) + softplus(perceptron(params, odd))) / 2
+        return (softplus(-perceptron(params, real)) + caught).mean()
+
+    slope = differences(loss, discriminator)
+    expected = jax.tree.map(lambda p, g: p - 0.2 * g, discriminator, slope)
+    after, metrics = make_adversarial_update(game, SGD)(state, batch)
+    assert_close(after.params.discriminator, expected)
+    scores = perceptron(discriminator, odd)
+    assert_close(metrics["discriminator_score_of_mismatched"], scores.mean())
+
+
+def test_wrong_labels_are_the_others_alike():
+    game = with_wrong_labels(toy(), classes=4)
+    batch = batch_of(Examples(jnp.zeros((6000, 2)), jnp.full(6000, 2)))
+    wrong = np.asarray(game.mismatch(batch, jax.random.split(jax.random.key(0), 6000)).targets)
+    counts = np.bincount(wrong, minlength=4)
+    assert counts[2] == 0
+    assert np.delete(counts, 2).min() > 1880
 
 
 def test_accuracy_and_spread_of_a_single_pair():

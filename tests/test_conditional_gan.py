@@ -69,6 +69,11 @@ def test_a_row_for_each_class():
     assert [label.get_text() for label in axes.get_yticklabels()] == list("0123456789")
 
 
+def test_wrong_labels_can_be_left_out():
+    assert experiment.build_game(experiment.Config()).mismatch is not None
+    assert experiment.build_game(experiment.Config(wrong_labels=False)).mismatch is None
+
+
 def test_claims_can_fail():
     config = experiment.Config(recipe="mnist")
     assert experiment.claims(config, [0.996, 0.995])[0].holds
