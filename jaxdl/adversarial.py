@@ -56,6 +56,8 @@ NOISE_KEY, LABEL_KEY = 0x6E6F69, 0x6C6162
 OF_DISCRIMINATOR, OF_GENERATOR, OF_GENERATED = range(3)
 """Folded into an example's key: for whose step it draws, and for which pass."""
 
+TOLD_BY = ("loss", "discriminator_accuracy", "spread")
+"""The metrics by which failures are told."""
 
 SATURATED = 0.99
 """Accuracy of the discriminator from which on a generator hardly learns from it any more."""
@@ -205,9 +207,7 @@ def failures(metrics: Mapping[str, ArrayLike]) -> list[str]:
     >>> failures({"loss": 0.9, "discriminator_accuracy": 0.8, "spread": 0.1})
     ['the samples have collapsed: they spread 0.10 times as far as data']
     """
-    loss, accuracy, spread = (
-        float(np.asarray(metrics[name])) for name in ("loss", "discriminator_accuracy", "spread")
-    )
+    loss, accuracy, spread = (float(np.asarray(metrics[name])) for name in TOLD_BY)
     found = []
     if not np.isfinite(loss):
         found.append("the game has diverged: its loss is not finite")
@@ -218,6 +218,27 @@ def failures(metrics: Mapping[str, ArrayLike]) -> list[str]:
     if spread < COLLAPSED:
         found.append(f"the samples have collapsed: they spread {spread:.2f} times as far as data")
     return found
+
+
+def failures_of_seeds(metrics: Mapping[str, ArrayLike]) -> list[str]:
+    """Those of each seed, and of which of several; the metrics are ``(seeds,)``.
+
+    >>> failures_of_seeds(
+    ...     {
+    ...         "loss": np.array([0.9, np.nan]),
+    ...         "discriminator_accuracy": np.array([0.8, 0.7]),
+    ...         "spread": np.ones(2),
+    ...     }
+    ... )
+    ['seed 2 of 2: the game has diverged: its loss is not finite']
+    """
+    told = {name: np.asarray(metrics[name]) for name in TOLD_BY}
+    seeds = len(told["loss"])
+    return [
+        f"seed {place + 1} of {seeds}: {failure}" if seeds > 1 else failure
+        for place in range(seeds)
+        for failure in failures({name: of[place] for name, of in told.items()})
+    ]
 
 
 def adversarial_loss(game: Game) -> LossFn:

@@ -19,7 +19,7 @@ from jaxdl import checkpoint, data, judge, optim, sessions, train
 from jaxdl.adversarial import (
     Game,
     adversarial_loss,
-    failures,
+    failures_of_seeds,
     init_game,
     make_adversarial_update,
 )
@@ -357,11 +357,8 @@ def report(trained: Trained) -> None:
     """Prints how long it took, and before it what went wrong, if anything did."""
     sessions.report_failure(trained)
     last = {name: np.atleast_1d(of[..., -1]) for name, of in trained.epochs.items()}
-    seeds = len(last["loss"])
-    for place in range(seeds):
-        of_which = f"seed {place + 1} of {seeds}: " if seeds > 1 else ""
-        for failure in failures({name: of[place] for name, of in last.items()}):
-            print(f"{of_which}{failure}")
+    for failure in failures_of_seeds(last):
+        print(failure)
     print(
         f"{trained.epochs['loss'].shape[-1]} epochs; {trained.seconds_compiling:.0f} s to compile, "
         f"{trained.seconds_running:.0f} s to run"

@@ -42,6 +42,7 @@ from experiments.super_resolution.scores import (
 )
 from experiments.super_resolution.training import Plan, Trained
 from jaxdl import cli, data, generators, judge, plots, train
+from jaxdl.adversarial import failures_of_seeds
 from jaxdl.claims import Claim, conclude
 from jaxdl.digest import tree_sha256
 from jaxdl.errors import InputError
@@ -174,6 +175,10 @@ def run(config: Config) -> None:
             plots.save_all(drawn, directory.figures)
             print(f"\nfrom {SIZE // factor}x{SIZE // factor} to {SIZE}x{SIZE}")
             print(table(of_factors[factor]))
+            for place, strength in enumerate(config.strengths):
+                last = {name: of[:, place, -1] for name, of in trained[factor].games.items()}
+                for failure in failures_of_seeds(last):
+                    print(f"{game_name(strength)}: {failure}")
         plots.save_all({"tradeoff": figures.draw_tradeoff(of_factors)}, directory.figures)
         results = summary(of_factors, originals, trained, dataset)
         conclude(directory, results, make_claims(config, of_factors))
@@ -273,7 +278,8 @@ def summary(
         },
         "last_loss": {f"factor_{n}": of.loss[:, -1].tolist() for n, of in trained.items()},
         "discriminator_accuracy": {
-            f"factor_{n}": of.accuracy[..., -1].tolist() for n, of in trained.items()
+            f"factor_{n}": of.games["discriminator_accuracy"][..., -1].tolist()
+            for n, of in trained.items()
         },
         "params_sha256": {
             f"factor_{n}": tree_sha256([of.squared_error, of.adversarial])

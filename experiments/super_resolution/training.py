@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
 from jaxdl import models, optim, train
-from jaxdl.adversarial import Game, init_game, make_adversarial_update
+from jaxdl.adversarial import TOLD_BY, Game, init_game, make_adversarial_update
 from jaxdl.gradients import mean_gradient
 from jaxdl.models.super_resolution import enlarge, shrink
 from jaxdl.objectives import make_objective, r1_penalty
@@ -25,6 +25,7 @@ from jaxdl.types import (
     Keys,
     LossAux,
     LossFn,
+    Metrics,
     Model,
     ModelState,
     Number,
@@ -56,13 +57,13 @@ class Trained(NamedTuple):
         squared_error: parameters of the network as squared error leaves it.
         adversarial: of those that played on from there, ``(strengths, ...)``.
         loss: mean squared error over each epoch, of pixels in [0, 1], ``(epochs,)``.
-        accuracy: of the games' discriminators, ``(strengths, adversarial_epochs)``.
+        games: means of each epoch by which failures are told, ``(strengths, adversarial_epochs)``.
     """
 
     squared_error: Params
     adversarial: Params
     loss: Array
-    accuracy: Array
+    games: Metrics
 
 
 def measure(
@@ -122,8 +123,8 @@ def train_one(
         game = make_enlarging_game(players, plan.value.factor, strength, member["penalty"])
         return _play(plan.value, game, params, examples, of_game)
 
-    of_games, accuracy = lax.map(play, member["strengths"])
-    return Trained(params, of_games, loss, accuracy)
+    of_games, seen = lax.map(play, member["strengths"])
+    return Trained(params, of_games, loss, seen)
 
 
 def players_of(plan: Plan) -> Players:
@@ -175,7 +176,7 @@ def _play(plan: Plan, game: Game, params: Params, examples: Examples, key: Key[A
         batch_size=plan.batch_size,
     )
     averaged = optim.averaged_params(fitted.train.opt_state, fitted.train.params)
-    return averaged.generator, history.epochs["discriminator_accuracy"]
+    return averaged.generator, {name: history.epochs[name] for name in TOLD_BY}
 
 
 def _restoration_loss(

@@ -29,6 +29,7 @@ from experiments.toy_gan import figures, theory, training
 from experiments.toy_gan.mixtures import MIXTURES, coverage
 from experiments.toy_gan.training import Kind, Played
 from jaxdl import cli, plots
+from jaxdl.adversarial import failures_of_seeds
 from jaxdl.claims import Claim, conclude
 from jaxdl.errors import InputError
 from jaxdl.objectives import OBJECTIVES
@@ -42,7 +43,7 @@ from jaxdl.runs import (
     check_seed,
     open_run,
 )
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import mean_and_interval, write_interval
 
 DEFAULT = "non_saturating"
 
@@ -105,6 +106,7 @@ def run(config: Config) -> None:
         first = next(iter(found))
         pictures = figures.animate(first, found[first], config.steps)
         plots.save_animation(pictures, directory.figures / "game.gif")
+        print(table(found))
         claims = [*theory.claims(seen), *mode_claims(found)]
         conclude(directory, summarize(found), claims)
 
@@ -127,15 +129,26 @@ def mode_claims(found: dict[Kind, Played]) -> list[Claim]:
         return []
     ring = MIXTURES["ring"]
     seen = coverage(ring, np.asarray(found[kind].samples)[:, -1])
-    good, half = mean_and_interval(seen.good)
     return [
         Claim(
             f"the non-saturating form with R1 covers all {len(ring.centres)} modes of the ring",
             bool((seen.modes == len(ring.centres)).all()),
             f"modes covered from each seed: {' '.join(map(str, seen.modes))}; good samples "
-            f"{good:.1%} ± {half:.1%}",
+            f"{write_interval(seen.good, '.1%')}",
         )
     ]
+
+
+def table(found: dict[Kind, Played]) -> str:
+    """A line for each game, and one for each of its failures."""
+    lines = [f"{'':34}{'modes covered':>16}{'good samples':>18}"]
+    for kind, played in found.items():
+        seen = coverage(MIXTURES[kind.mixture], np.asarray(played.samples)[:, -1])
+        modes, good = write_interval(seen.modes, ".1f"), write_interval(seen.good, ".1%")
+        lines.append(f"{f'{kind.mixture}, {kind}':34}{modes:>16}{good:>18}")
+        last = {name: of[:, -1] for name, of in played.metrics.items()}
+        lines += [f"    {failure}" for failure in failures_of_seeds(last)]
+    return "\n".join(lines)
 
 
 def summarize(found: dict[Kind, Played]) -> dict[str, Any]:

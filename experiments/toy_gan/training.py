@@ -13,7 +13,14 @@ from jaxtyping import Array, Key
 
 from experiments.toy_gan.mixtures import MIXTURES, draw
 from jaxdl import models, optim
-from jaxdl.adversarial import Game, generate, init_game, make_adversarial_update, make_game
+from jaxdl.adversarial import (
+    TOLD_BY,
+    Game,
+    generate,
+    init_game,
+    make_adversarial_update,
+    make_game,
+)
 from jaxdl.objectives import gradient_penalty, make_objective, r1_penalty
 from jaxdl.optim import OptimizerConfig
 from jaxdl.runs import Run
@@ -30,7 +37,7 @@ SIDE = 60
 """Points of the discriminator's surface along each axis."""
 EXTENT = 1.4
 """How far the surface reaches, in the distance of the farthest centre along an axis."""
-SEEN = ("loss", "generator_loss", "discriminator_accuracy", "spread", "generator_gradient_norm")
+SEEN = (*TOLD_BY, "generator_loss", "generator_gradient_norm")
 
 
 class Kind(NamedTuple):
