@@ -19,7 +19,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Key
 
 from experiments.toy_gan.mixtures import draw, ring
-from experiments.toy_gan.training import BATCH, LATENT, batch_of
+from experiments.toy_gan.training import LATENT, batch_of
 from jaxdl import models
 from jaxdl.adversarial import init_game, make_adversarial_update, make_game
 from jaxdl.claims import Claim
@@ -37,6 +37,7 @@ DISCRIMINATOR_STEPS = 6000
 DISCRIMINATOR_BATCH = 2048
 CLOSE = 0.02
 GRADIENT_WIDTHS = (128, 128)
+GRADIENT_BATCH = 128
 GRADIENT_STEPS = 600
 AT_THE_END = 50
 """Steps whose median norm is taken."""
@@ -191,7 +192,7 @@ def gradient_norms(objective: str, key: Key[Array, ""]) -> Float[Array, " steps"
     mixture = ring()
 
     def step(state: TrainState, key: Key[Array, ""]):
-        state, metrics = update(state, batch_of(draw(mixture, key, BATCH)))
+        state, metrics = update(state, batch_of(draw(mixture, key, GRADIENT_BATCH)))
         return state, metrics["generator_gradient_norm"]
 
     run_key, batches_key = jax.random.split(key)

@@ -28,8 +28,6 @@ from jaxdl.sweep import sweep_in_run
 from jaxdl.types import Batch, Metrics, Players, Static, TrainState, Variables
 
 LATENT = 16
-WIDTHS = (64, 64)
-BATCH = 128
 RATE = 1e-3
 LOOKS = 40
 SAMPLES = 2500
@@ -38,6 +36,22 @@ SIDE = 60
 EXTENT = 1.4
 """How far the surface reaches, in the distance of the farthest centre along an axis."""
 SEEN = (*TOLD_BY, "generator_loss", "generator_gradient_norm")
+
+
+class Size(NamedTuple):
+    """Of the players and their batches.
+
+    Attributes:
+        widths: of the hidden layers of both.
+        batch: samples in an update.
+    """
+
+    widths: tuple[int, ...]
+    batch: int
+
+
+SIZES = {"ring": Size((64, 64), batch=128), "grid": Size((128, 128, 128), batch=256)}
+"""By mixture; the ring's cover none of the grid's modes."""
 
 
 class Kind(NamedTuple):
@@ -125,7 +139,7 @@ def measure(
 def play(plan: Static[Plan], key: Key[Array, ""], member: dict[str, Array]) -> Played:
     """One game, on samples that are drawn anew for each update."""
     kind, steps = plan.value
-    mixture = MIXTURES[kind.mixture]
+    mixture, size = MIXTURES[kind.mixture], SIZES[kind.mixture]
     game = make_toy_game(kind, member["penalty"])
     optimizer = optim.make_optimizer(
         OptimizerConfig("adam", member["rate"], arguments={"b1": 0.5}, average=0.99)
@@ -135,7 +149,7 @@ def play(plan: Static[Plan], key: Key[Array, ""], member: dict[str, Array]) -> P
     points = surface_points(kind.mixture).reshape(-1, 2)
 
     def step(state: TrainState, key: Key[Array, ""]):
-        state, metrics = update(state, batch_of(draw(mixture, key, BATCH)))
+        state, metrics = update(state, batch_of(draw(mixture, key, size.batch)))
         return state, {name: metrics[name] for name in SEEN}
 
     def look(state: TrainState, key: Key[Array, ""]):
@@ -155,13 +169,13 @@ def play(plan: Static[Plan], key: Key[Array, ""], member: dict[str, Array]) -> P
 
 
 def make_toy_game(kind: Kind, penalty: Array | float) -> Game:
-    """Perceptrons with two hidden layers."""
+    """Perceptrons against each other."""
     of_objective = None
     if kind.is_penalized:
         is_critic = kind.objective == "wasserstein"
         of_objective = gradient_penalty(penalty / 10) if is_critic else r1_penalty(penalty)
-    generator = models.mlp(WIDTHS, classes=2)
-    discriminator = models.mlp(WIDTHS, classes=1)
+    widths = SIZES[kind.mixture].widths
+    generator, discriminator = models.mlp(widths, classes=2), models.mlp(widths, classes=1)
     objective = make_objective(kind.objective, penalty=of_objective)
     return make_game(generator, discriminator, objective, latent=LATENT)
 
