@@ -118,13 +118,13 @@ def check_least(config: Any, least: Mapping[str, float | int]) -> None:
 
 
 def check_no_diagnostics(config: ExperimentOptions) -> None:
-    """Checks that an experiment with games is not asked for what is measured of one gradient.
+    """Checks that an experiment that has no instruments is not asked for them.
 
     Raises:
         InputError: it is.
     """
     if config.diagnostics:
-        raise InputError("--diagnostics: there are none of games; leave it out")
+        raise InputError("--diagnostics: there are none of this experiment; leave it out")
 
 
 def check_shares(config: Any, names: Iterable[str]) -> None:
