@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 
 
 def mean_and_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
@@ -33,13 +33,13 @@ def mean_and_interval(values: Iterable[float], level: float = 0.95) -> tuple[flo
     return float(values.mean()), float(t * values.std(ddof=1) / np.sqrt(values.size))
 
 
-def write_interval(values: Iterable[float], form: str = ".2f") -> str:
+def write_interval(values: Iterable[float] | Num[np.ndarray, " runs"], form: str = ".2f") -> str:
     """The mean and, of several measurements, half of its 95% interval, to be read.
 
     >>> write_interval([0.97, 0.98, 0.99], ".2%"), write_interval([0.98], "+.1f")
     ('98.00% ± 2.48%', '+1.0')
     """
-    values = list(values)
+    values = np.asarray(list(values), np.float64)
     mean, half_width = mean_and_interval(values)
     spread = f" ± {format(half_width, form.lstrip('+'))}" if len(values) > 1 else ""
     return format(mean, form) + spread
