@@ -11,6 +11,7 @@ from experiments import cover as experiment
 from jaxdl.separability import separating_plane
 
 
+@pytest.mark.slow
 def test_every_claim_holds(tmp_path):
     start(experiment, "--quick --draws 20", tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

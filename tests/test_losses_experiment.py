@@ -10,6 +10,7 @@ from command_line import assert_refused, start
 from experiments import losses as experiment
 
 
+@pytest.mark.slow
 def test_every_claim_holds(tmp_path):
     start(experiment, "", tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())

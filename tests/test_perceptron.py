@@ -11,6 +11,7 @@ from sklearn.linear_model import Perceptron
 from experiments import perceptron as experiment
 
 
+@pytest.mark.slow
 def test_every_claim_holds(tmp_path):
     start(experiment, "--quick", tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
