@@ -13,6 +13,7 @@ from jaxdl.pixels import scale_pixels
 from jaxdl.types import Keys, Model, Number
 
 ACTIVATIONS = {
+    "linear": lambda values: values,
     "relu": jax.nn.relu,
     "tanh": jax.nn.tanh,
     "sigmoid": jax.nn.sigmoid,

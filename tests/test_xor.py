@@ -1,0 +1,57 @@
+"""A small run, a network that is known, and claims on wrong numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from command_line import assert_refused, start
+
+from experiments import xor as experiment
+from experiments.xor import LINEAR, Learned, Network
+
+
+@pytest.mark.slow
+def test_every_claim_holds(tmp_path):
+    start(experiment, "--quick", tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [claim["holds"] for claim in summary["claims"]] == [True] * 2
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert drawn == {"shares", "regions"}
+
+
+BAD = [
+    ("--widths 4", "--widths 4", "two or more"),
+    ("--widths 4 2", "--widths 4 2", "larger than"),
+    ("--seeds 0", "--seeds 0", "1 or more"),
+    ("--diagnostics", "--diagnostics", "leave it out"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
+def test_bad_input(flags, named, way_out, capsys, tmp_path):
+    assert_refused(experiment, flags, tmp_path / "run", capsys, named, way_out)
+
+
+def test_claims_can_fail():
+    def learned(share, loss=np.log(2)):
+        is_learnt = np.arange(20) < 20 * share
+        return Learned(is_learnt, np.full((20, 1), loss), np.zeros(0))
+
+    def of(two, eight):
+        return {
+            Network(name, (width,)): learned(share)
+            for name, first, last in zip(experiment.ACTIVATIONS, two, eight, strict=True)
+            for width, share in ((2, first), (8, last))
+        }
+
+    linear = {network: learned(0.0) for network in LINEAR}
+    assert experiment.linear_claim(linear).holds
+    assert not experiment.linear_claim({**linear, LINEAR[1]: learned(0.05)}).holds
+    assert not experiment.linear_claim({**linear, LINEAR[2]: learned(0.0, loss=0.5)}).holds
+    assert experiment.layers_claim(of([0.5, 0.5, 0.1], [1, 1, 0.95]), (2, 8)).holds
+    for two, eight in (
+        ([0.5, 0.5, 0.0], [1, 1, 0.95]),
+        ([0.5, 1.0, 0.1], [1, 1, 0.95]),
+        ([0.5, 0.5, 0.1], [1, 1, 0.9]),
+    ):
+        assert not experiment.layers_claim(of(two, eight), (2, 8)).holds
