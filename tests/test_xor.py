@@ -32,8 +32,11 @@ def test_bad_input(flags, named, way_out, capsys, tmp_path):
     assert_refused(experiment, flags, tmp_path / "run", capsys, named, way_out)
 
 
+GUESS = float(np.log(2))
+
+
 def test_claims_can_fail():
-    def learned(share, loss=np.log(2)):
+    def learned(share, loss=GUESS):
         is_learnt = np.arange(20) < 20 * share
         return Learned(is_learnt, np.full((20, 1), loss), np.zeros(0))
 
