@@ -44,8 +44,12 @@ from jaxdl.statistics import share_interval
 WEIGHTS = (2, 3, 5, 10, 20)
 RATIOS = (1.0, 1.4, 1.8, 2.0, 2.2, 2.6, 3.0)
 """Points for each weight."""
+LEAST_DRAWS = 20
+"""With fewer anything could be the theorem's."""
 LEVEL = 0.9999
 """Of the intervals that are to hold what the theorem says: of all shares together 99.5% or more."""
+MOST_SCORE = 4.0
+"""Standard deviations that all shares together may be off."""
 RINGS, RING_POINTS, NOISE = (1.0, 1.6), 60, 0.05
 """Radii, points on both together, and how far these are off."""
 FEATURES = (2, 4, 8, 16, 32)
@@ -86,7 +90,7 @@ class Parted(NamedTuple):
 def run(config: Config) -> None:
     """Parts, draws, and checks each claim."""
     check_no_diagnostics(config)
-    check_least(config, {"draws": 1})
+    check_least(config, {"draws": LEAST_DRAWS})
     check_seed(config.seed)
     with open_run("cover", config) as directory:
         found = measure_labellings(config)
@@ -131,13 +135,21 @@ def theorem_claim(found: list[Parted]) -> Claim:
     """All shares are the theorem's, as far as chance lets one see."""
     off = [of for of in found if not within(of.expected, share_interval(of.happened, LEVEL))]
     full = [of for of in found if of.points == of.weights]
+    draws = len(found[0].happened)
+    expected = np.array([of.expected for of in found])
+    parted = sum(int(of.happened.sum()) for of in found)
+    # Of all draws together: a sum of independent ones.
+    deviation = np.sqrt(draws * np.sum(expected * (1 - expected)))
+    score = float((parted - draws * expected.sum()) / deviation)
     half = [of for of in found if of.points == 2 * of.weights]
     shares = ", ".join(f"{of.happened.mean():.1%} with {of.weights}" for of in half)
     return Claim(
         "a plane parts C(N, d) of the 2^N labellings of N points",
-        not off and all(of.happened.all() for of in full),
+        not off and all(of.happened.all() for of in full) and abs(score) < MOST_SCORE,
         f"{len(found) - len(off)} of {len(found)} shares have the theorem's in their "
-        f"{LEVEL:.2%} interval; of two points for each weight {shares} weights, expected 50%",
+        f"{LEVEL:.2%} interval; of all {draws * len(found):,} labellings {parted:,} are parted, "
+        f"expected {draws * expected.sum():,.0f} ({score:+.1f} standard deviations); of two points "
+        f"for each weight {shares} weights, expected 50%",
     )
 
 
@@ -199,11 +211,9 @@ def draw_theorem(found: list[Parted]) -> Figure:
     for weights, colour, marker in zip(WEIGHTS, plots.COLOURS, "os^Dv", strict=True):
         of_these = [of for of in found if of.weights == weights]
         ratios = np.array([of.points / weights for of in of_these])
-        shares = np.array([of.happened.mean() for of in of_these])
-        lows, highs = np.array([share_interval(of.happened) for of in of_these]).T
-        bars = np.maximum([shares - lows, highs - shares], 0)
-        axes.errorbar(
-            ratios, shares, bars, fmt=marker, color=colour, capsize=2, label=f"{weights} weights"
+        happened = [of.happened for of in of_these]
+        plots.draw_shares(
+            axes, ratios, happened, fmt=marker, color=colour, label=f"{weights} weights"
         )
         counts = np.arange(weights, 3 * weights + 1)
         exact = [dichotomies(int(n), weights) / 2.0**n for n in counts]
@@ -225,10 +235,8 @@ def draw_rings(seed: int, rings: dict[int, Bool[np.ndarray, " draws"]]) -> Figur
         left.plot(*points[chosen].T, marker, color=colour)
     left.set(aspect="equal", xlabel="x", ylabel="y", title="no line parts these")
     counts = list(rings)[1:]
-    shares = np.array([rings[count].mean() for count in counts])
-    lows, highs = np.array([share_interval(rings[count]) for count in counts]).T
-    bars = np.maximum([shares - lows, highs - shares], 0)
-    right.errorbar(counts, shares, bars, fmt="o-", color=plots.BLUE, capsize=3)
+    happened = [rings[count] for count in counts]
+    plots.draw_shares(right, np.array(counts), happened, fmt="o-", color=plots.BLUE)
     right.set_xscale("log", base=2)
     right.set_xticks(counts, map(str, counts))
     right.set(xlabel="random features tanh(w x + b)", ylim=(-0.05, 1.05))

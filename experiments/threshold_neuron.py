@@ -3,19 +3,19 @@
 Claims:
 
     - With inputs that excite (weight 1) or inhibit (weight -1) one neuron is AND, OR, NOT or the
-      majority (McCulloch and Pitts, "A Logical Calculus of the Ideas Immanent in Nervous
-      Activity", 1943, figure 1).
+      majority (after McCulloch and Pitts, "A Logical Calculus of the Ideas Immanent in Nervous
+      Activity", 1943, where one inhibiting input alone holds a neuron back).
     - One neuron makes 14 of the 16 functions of two inputs. XOR and XNOR it does not make with any
       weights (Minsky and Papert, "Perceptrons", 1969).
     - With larger whole weights it makes 104 of the 256 functions of three inputs and 1,882 of the
-      65,536 of four: ever fewer (Muroga, "Threshold Logic and Its Applications", 1971).
+      65,536 of four: an ever smaller share (Muroga, "Threshold Logic and Its Applications", 1971).
     - Three neurons make XOR: OR, and not AND.
 
     python -m experiments.threshold_neuron            seconds, nothing is drawn at random
     python -m experiments.threshold_neuron --quick    the same
 
 Every neuron is tried: all weights up to a size, all thresholds. That no other weights make what is
-left is told by linear programming (`jaxdl.separability`).
+left is told, for two and three inputs, by linear programming (`jaxdl.separability`).
 """
 
 import itertools
@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from jaxdl import cli, plots
 from jaxdl.claims import Claim, conclude
 from jaxdl.runs import ExperimentOptions, check_no_diagnostics, open_run
-from jaxdl.separability import separating_plane
+from jaxdl.separability import corners, labellings, separating_plane
 
 NAMES = (
     *("never", "A and B", "A, not B", "A", "B, not A", "B", "A xor B", "A or B"),
@@ -87,15 +87,6 @@ def run(config: Config) -> None:
 # --- what neurons make ---------------------------------------------------------------------------
 
 
-def corners(inputs: int) -> Int[np.ndarray, "corners inputs"]:
-    """All inputs of zeros and ones, the last changing first.
-
-    >>> corners(2).tolist()
-    [[0, 0], [0, 1], [1, 0], [1, 1]]
-    """
-    return np.array(list(np.ndindex(*(2,) * inputs)))
-
-
 def made_by_one_neuron(inputs: int, largest: int) -> Functions:
     """The different functions of all neurons with whole weights from -largest to largest."""
     weights = np.array(list(itertools.product(range(-largest, largest + 1), repeat=inputs)))
@@ -107,7 +98,7 @@ def made_by_one_neuron(inputs: int, largest: int) -> Functions:
 
 def made_by_any_weights(inputs: int) -> Functions:
     """The functions for which linear programming finds a plane, of whatever weights."""
-    functions = np.array(list(itertools.product([False, True], repeat=2**inputs)))
+    functions = labellings(2**inputs)
     points = corners(inputs).astype(float)
     return np.array([of for of in functions if separating_plane(points, of) is not None])
 
@@ -167,11 +158,12 @@ def two_inputs_claim(by_trying: Functions, by_programming: Functions) -> Claim:
 
 
 def counts_claim(made: dict[int, Functions], by_programming: Functions) -> Claim:
-    """Ever fewer of all functions."""
+    """An ever smaller share."""
     counts = {inputs: len(of) for inputs, of in made.items()}
+    shares = [count / 2**2**inputs for inputs, count in counts.items()]
     return Claim(
-        "of more inputs one neuron makes ever fewer functions",
-        counts == KNOWN and len(by_programming) == KNOWN[3],
+        "of more inputs one neuron makes an ever smaller share of all functions",
+        counts == KNOWN and len(by_programming) == KNOWN[3] and shares == sorted(shares)[::-1],
         "; ".join(
             f"{inputs} inputs: {count:,} of {2**2**inputs:,}, expected {KNOWN[inputs]:,}"
             for inputs, count in counts.items()
@@ -201,19 +193,16 @@ def draw_functions() -> Figure:
     # Few weights first: a constant needs none.
     weights = sorted(itertools.product((-1, 0, 1), repeat=2), key=np.count_nonzero)
     neurons = list(itertools.starmap(Neuron, itertools.product(weights, range(-2, 4))))
-    for place, axes in enumerate(figure.subplots(4, 4).ravel()):
-        function = np.array([bool(place >> shift & 1) for shift in (3, 2, 1, 0)])
-        tried = (
-            neuron._replace(threshold=threshold) for neuron in neurons for threshold in range(-2, 4)
-        )
-        found = [of for of in tried if (of.fires(corners(2)) == function).all()]
+    pairs = zip(figure.subplots(4, 4).ravel(), labellings(4), strict=True)
+    for axes, function in pairs:
+        found = [of for of in neurons if (of.fires(corners(2)) == function).all()]
         draw_plane(axes, function)
         if found:
             draw_side(axes, found[0])
-            weights = " ".join(map(str, found[0].weights))
-            axes.set_title(f"{NAMES[place]}\n{weights}, threshold {found[0].threshold}")
+            shown = " ".join(map(str, found[0].weights))
+            axes.set_title(f"{name_of(function)}\n{shown}, threshold {found[0].threshold}")
         else:
-            axes.set_title(f"{NAMES[place]}\nno neuron", color=plots.RED)
+            axes.set_title(f"{name_of(function)}\nno neuron", color=plots.RED)
     return figure
 
 

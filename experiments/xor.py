@@ -39,7 +39,6 @@ from jaxdl.runs import (
     check_seed,
     open_run,
 )
-from jaxdl.statistics import share_interval
 from jaxdl.sweep import sweep
 from jaxdl.types import Examples, Model, Static
 
@@ -199,10 +198,12 @@ def layers_claim(found: Found, widths: Sequence[int]) -> Claim:
         activation: [found[Network(activation, (width,))].is_learnt.mean() for width in widths]
         for activation in ACTIVATIONS
     }
-    few, many = (np.array([of[place] for of in shares.values()]) for place in (0, -1))
+    all_shares = np.array(list(shares.values()))
+    few, many = all_shares[:, 0], all_shares[:, -1]
     return Claim(
-        "two layers learn it from some starts with two hidden units, and from more with more",
-        bool((few > 0).all() and (few < many).all() and (many >= 0.95).all()),
+        f"two layers learn it from some starts with {widths[0]} hidden units, from more with more",
+        bool((few > 0).all() and (few < many).all() and (many >= 0.95).all())
+        and bool((np.diff(all_shares, axis=1) >= 0).all()),
         "; ".join(
             f"{activation} {', '.join(f'{share:.0%}' for share in of)}"
             for activation, of in shares.items()
@@ -222,28 +223,16 @@ def draw_shares(found: Found, widths: Sequence[int]) -> Figure:
     for place, (activation, colour, marker) in enumerate(
         zip(ACTIVATIONS, plots.COLOURS, "os^", strict=False)
     ):
+        places = np.array(widths) + 0.12 * (place - 1)
         happened = [found[Network(activation, (width,))].is_learnt for width in widths]
-        draw_shares_of(axes, np.array(widths) + 0.12 * (place - 1), happened, colour, marker)
-        axes.plot([], [], marker, color=colour, label=activation)
-    axes.plot(widths, np.zeros(len(widths)), "--", color="black", label="no activation")
+        plots.draw_shares(axes, places, happened, fmt=f"{marker}-", color=colour, label=activation)
+    most = max(float(found[network].is_learnt.mean()) for network in LINEAR)
+    label = f"no activation, {len(LINEAR[0].widths)} to {len(LINEAR[-1].widths)} layers"
+    axes.axhline(most, ls="--", color="black", label=label)
     axes.set(xlabel="hidden units", ylabel="share of starts that learn XOR", xticks=widths)
     axes.set_title("95% intervals")
     axes.legend()
     return figure
-
-
-def draw_shares_of(
-    axes: Axes,
-    places: Float[np.ndarray, " widths"],
-    happened: Sequence[Array],
-    colour: str,
-    marker: str,
-) -> None:
-    """Shares with their intervals."""
-    shares = np.array([of.mean() for of in happened])
-    lows, highs = np.array([share_interval(np.asarray(of)) for of in happened]).T
-    bars = np.maximum([shares - lows, highs - shares], 0)
-    axes.errorbar(places, shares, bars, fmt=f"{marker}-", color=colour, capsize=3)
 
 
 @plots.styled

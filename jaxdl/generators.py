@@ -127,6 +127,11 @@ def check(config: GeneratorOptions) -> None:
             f"--discriminator-steps {config.discriminator_steps}: --batch-size "
             f"{config.batch_size} is no multiple of it"
         )
+    if config.batch_size % (config.devices * config.discriminator_steps):
+        raise InputError(
+            f"--devices {config.devices}: --batch-size {config.batch_size} over "
+            f"--discriminator-steps {config.discriminator_steps} is no multiple of it"
+        )
     check_no_diagnostics(config)
     for optimizer in (config.generator, config.discriminator):
         optim.check(optimizer)

@@ -5,7 +5,7 @@ the class True where ``weights . (x, 1) > 0``.
 """
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from jaxdl.errors import InputError
 
@@ -13,24 +13,50 @@ Points = Float[np.ndarray, "points coordinates"]
 Labels = Bool[np.ndarray, " points"]
 Weights = Float[np.ndarray, " weights"]
 
+FOUND, INFEASIBLE = 0, 2
+"""What SciPy's linear programming says."""
+
+
+def corners(inputs: int) -> Int[np.ndarray, "corners inputs"]:
+    """All inputs of zeros and ones, the last changing first.
+
+    >>> corners(2).tolist()
+    [[0, 0], [0, 1], [1, 0], [1, 1]]
+    """
+    return np.array(list(np.ndindex(*(2,) * inputs)))
+
+
+def labellings(points: int) -> Bool[np.ndarray, "labellings points"]:
+    """All that there are of so many points, in the order of `corners`."""
+    return corners(points).astype(bool)
+
 
 def separating_plane(points: Points, labels: Labels) -> Weights | None:
     """A plane with all points of each class strictly on its own side, or None where there is none.
 
-    A linear program: find weights by which each point is at least 1 on its side.
+    A linear program: find weights by which each point is at least 1 on its side. Classes whose gap
+    is less than about 1e-7 of their extent are told to be inseparable.
 
-    >>> corners = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
-    >>> separating_plane(corners, np.array([False, True, True, False])) is None  # XOR
-    True
+    >>> separating_plane(corners(2).astype(float), np.array([False, True, True, False]))  # XOR
+
+    Raises:
+        InputError: the solver gave up.
     """
     # Imported here because it takes a quarter of a second.
     from scipy.optimize import linprog
 
-    rows = signed_rows(points, labels)
+    # Of points about 0 at a distance of about 1, lest the solver's tolerances decide.
+    middle, scale = points.mean(axis=0), np.maximum(points.std(axis=0), 1e-300)
+    rows = signed_rows((points - middle) / scale, labels)
     found = linprog(
         np.zeros(rows.shape[1]), A_ub=-rows, b_ub=-np.ones(len(rows)), bounds=(None, None)
     )
-    return found.x if found.status == 0 else None
+    if found.status == INFEASIBLE:
+        return None
+    if found.status != FOUND:
+        raise InputError(f"no plane was found, nor that there is none: {found.message}")
+    slopes = found.x[:-1] / scale
+    return np.append(slopes, found.x[-1] - slopes @ middle)
 
 
 def widest_margin(points: Points, labels: Labels) -> tuple[Weights, float]:
@@ -41,7 +67,7 @@ def widest_margin(points: Points, labels: Labels) -> tuple[Weights, float]:
     "Solving Least Squares Problems", 1974, section 23.4).
 
     Raises:
-        InputError: no plane parts them.
+        InputError: no plane parts them, or their margin is below what float64 can tell.
 
     >>> weights, margin = widest_margin(np.array([[-1.0], [3.0]]), np.array([False, True]))
     >>> (weights / weights[0]).round(6).tolist(), round(margin, 6)
@@ -57,10 +83,11 @@ def widest_margin(points: Points, labels: Labels) -> tuple[Weights, float]:
     multipliers, distance = nnls(matrix, wanted)
     if distance < 1e-9:
         raise InputError("no plane parts these points; ask separating_plane first")
-    residual = matrix @ multipliers - wanted
-    weights = -residual[:-1] / residual[-1]
+    weights = rows.T @ multipliers
     length = np.linalg.norm(weights)
-    return weights / length, float(1 / length)
+    if not (length > 0 and (rows @ weights > 0).all()):
+        raise InputError("the margin is too narrow for these coordinates: shift and scale them")
+    return weights / length, float((rows @ weights).min() / length)
 
 
 def signed_rows(points: Points, labels: Labels) -> Float[np.ndarray, "points weights"]:

@@ -29,6 +29,7 @@ from jaxdl.errors import InputError
 from jaxdl.gradients import masked_dot
 from jaxdl.parallel import device_count, device_index, sum_over_devices
 from jaxdl.types import (
+    MEMORY,
     Batch,
     Examples,
     GradientFn,
@@ -249,8 +250,8 @@ def fit(
 
     Raises:
         InputError: a batch size or a number of epochs that cannot be; evaluations or patience
-            without what they need; a mesh for a Flax model whose batch norm is not
-            `jaxdl.nn.batch_norm`.
+            without what they need; for a model with batch norm a batch that the devices of the
+            mesh cannot share alike, and for one of Flax's any but `jaxdl.nn.batch_norm`.
     """
     plan, program = _prepare(
         update,
@@ -616,8 +617,20 @@ def _prepare(
     limit = jnp.int32(NEVER if patience is None else patience)
     program = _Program(as_pytree(update), as_pytree(loss_fn), state, examples, evaluated, limit)
     if mesh is not None:
+        if batch_size % mesh.size and _is_moved(state.train.model_state):
+            raise InputError(
+                f"a batch of {batch_size} over {mesh.size} devices: for a model whose state each "
+                "batch moves (batch norm) give a multiple"
+            )
         program = jax.device_put(program, NamedSharding(mesh, PartitionSpec()))
     return plan, program
+
+
+def _is_moved(model_state: ModelState) -> bool:
+    """Whether there is any state besides that of the examples."""
+    if isinstance(model_state, dict):
+        model_state = {name: of for name, of in model_state.items() if name != MEMORY}
+    return bool(jax.tree.leaves(model_state))
 
 
 def _select(chosen: Bool[Array, ""], new: Any, old: Any) -> Any:

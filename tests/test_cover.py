@@ -20,7 +20,7 @@ def test_every_claim_holds(tmp_path):
     assert drawn == {"theorem", "rings"}
 
 
-@pytest.mark.parametrize(("flags", "named"), [("--draws 0", "1 or more"), ("--seed -1", "0")])
+@pytest.mark.parametrize(("flags", "named"), [("--draws 19", "20 or more"), ("--seed -1", "0")])
 def test_bad_input(flags, named, tmp_path, capsys):
     assert_refused(experiment, flags, tmp_path / "run", capsys, flags.split()[0], named)
 
@@ -46,6 +46,8 @@ def test_claims_can_fail():
     good = [parted(5, 5, 1.0), parted(5, 10, 0.5)]
     assert experiment.theorem_claim(good).holds
     assert not experiment.theorem_claim([good[0], parted(5, 10, 0.7)]).holds
+    # Each a little off, and all to the same side.
+    assert not experiment.theorem_claim([good[0], *[parted(5, 10, 0.58)] * 8]).holds
     assert not experiment.theorem_claim([parted(5, 5, 0.995), good[1]]).holds
 
     def rings(*shares):

@@ -1,5 +1,6 @@
 """The experiment as it is, its ways against others, and its claims where something is wrong."""
 
+import functools
 import json
 
 import jax
@@ -64,6 +65,10 @@ def test_claims_can_fail():
 
 def test_a_loss_that_leads_elsewhere_fails(monkeypatch):
     with jax.enable_x64(True):
+        assert experiment.two_classes_claim().holds
         assert experiment.location_claim().holds
         monkeypatch.setattr(experiment.losses, "squared_error", experiment.losses.absolute_error)
         assert not experiment.location_claim().holds
+        smoothed = functools.partial(experiment.losses.softmax_cross_entropy, label_smoothing=1e-6)
+        monkeypatch.setattr(experiment.losses, "softmax_cross_entropy", smoothed)
+        assert not experiment.two_classes_claim().holds

@@ -41,6 +41,8 @@ BAD = [
     ("--samples 19", "--samples 19", "20 or more"),
     ("--samples 4001", "--samples 4001", "4000"),
     ("--discriminator-steps 3", "--discriminator-steps 3", "--batch-size 64"),
+    ("--devices 3", "--devices 3", "--batch-size 64"),
+    ("--devices 4 --batch-size 40 --discriminator-steps 4", "--devices 4", "--batch-size 40"),
     ("--batch-size 36 --discriminator-steps 6", "--batch-size 36", "too few for 6"),
     ("--objective hinge --label-smoothing 0.1", "label smoothing 0.1", "hinge has no labels"),
     ("--diagnostics", "--diagnostics", "leave it out"),
@@ -106,7 +108,7 @@ def test_claims_can_fail(changed, failing):
     real = {"frechet_distance": 1.0, "coverage": 0.97, "classification_accuracy": 0.99}
     bounds = {"real train": real, "noise": {"frechet_distance": 100.0}}
     for recipe in ("mnist", "mnist_5k"):
-        config = experiment.Config(recipe=recipe)
+        config = experiment.Config(recipe=recipe, dataset=recipe)
         found = experiment.make_claims(config, [GOOD | changed, GOOD | changed], bounds)
         expected = [place not in failing for place in range(5)]
         assert [claim.holds for claim in found] == expected[: len(found)]

@@ -103,6 +103,17 @@ def test_what_is_of_one_device_is_refused(module, message):
         fitted(module, 2)
 
 
+def test_one_device_of_a_mesh_sees_the_whole_batch():
+    module = Normed(nn.BatchNorm)
+    assert_close(fitted(module, None).params, fitted(module, 1).params, rtol=1e-6)
+
+
+def test_unequal_shares_are_refused():
+    """Copies would fill them up, and count in the statistics."""
+    with pytest.raises(InputError, match=r"8 over 3 devices.*a multiple"):
+        fitted(Normed(), 3)
+
+
 def test_a_step_of_a_dcgan_is_the_same_on_two_devices():
     game = make_game(*models.dcgan(2), make_objective("non_saturating"), latent=8)
     update = make_adversarial_update(game, Players(SGD, SGD))

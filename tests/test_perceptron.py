@@ -73,13 +73,37 @@ def test_claims_can_fail():
     assert experiment.bound_claim([good]).holds
     assert not experiment.bound_claim([good, good._replace(mistakes=np.array([11, 2]))]).holds
     assert not experiment.bound_claim([good._replace(is_done=np.array([True, False]))]).holds
-    same, rising = np.array([[3, 4]] * 3), np.array([[3, 4], [5, 6], [9, 8]])
-    assert [c.holds for c in experiment.rate_claims(experiment.Rates(same, rising))] == [True] * 2
-    found = experiment.rate_claims(experiment.Rates(rising, same))
+    same, rising = np.array([[3, 4]] * 3), np.array([[3, 4], [5, 6], [9, 10]])
+    rates = experiment.Rates(same, rising, is_done=True)
+    assert [claim.holds for claim in experiment.rate_claims(rates)] == [True] * 2
+    assert not any(c.holds for c in experiment.rate_claims(rates._replace(is_done=False)))
+    found = experiment.rate_claims(experiment.Rates(rising, same, is_done=True))
     assert [claim.holds for claim in found] == [False] * 2
-    curves = np.tile([0.7, 0.8, 0.75], (4, 1)) + np.linspace(0, 0.01, 4)[:, None]
+    unsure = rates._replace(from_others=np.array([[3, 4], [4, 5], [4, 20]]))
+    assert [claim.holds for claim in experiment.rate_claims(unsure)] == [True, False]
+
+
+def test_claims_of_noisy_data_can_fail():
+    wobble = np.linspace(0, 0.01, 4)[:, None]
+    curves = np.tile([0.7, 0.8, 0.75], (4, 1)) + wobble
     mistakes = np.full((4, 3), 5)
-    noisy = experiment.Noisy(curves, curves, curves + 0.02 * curves, mistakes)
+    noisy = experiment.Noisy(curves, curves, curves + 0.02 + wobble, curves, mistakes)
     assert [claim.holds for claim in experiment.noisy_claims(noisy)] == [True] * 2
     settled = noisy._replace(mistakes=np.array([[5, 3, 0]] * 4), pocket=curves)
     assert [claim.holds for claim in experiment.noisy_claims(settled)] == [False] * 2
+    # Where one half of the points tells nothing of the other, nothing rises or falls.
+    rng = np.random.default_rng(0)
+    chance = noisy._replace(test=rng.normal(0.75, 0.02, (40, 60)), choosing=rng.random((40, 60)))
+    chance = chance._replace(mistakes=np.full((40, 60), 5), pocket=chance.test)
+    assert [claim.holds for claim in experiment.noisy_claims(chance)] == [False] * 2
+
+
+def test_claims_of_functions_can_fail():
+    learned = experiment.learn_functions()
+    assert [claim.holds for claim in experiment.function_claims(learned)] == [True] * 2
+    mistakes = learned.mistakes.at[experiment.XOR, 0, -1].set(0)
+    found = experiment.function_claims(learned._replace(mistakes=mistakes))
+    assert [claim.holds for claim in found] == [False, True]
+    weights = learned.weights.at[experiment.XNOR, 0, :, 0].add(np.arange(40))
+    found = experiment.function_claims(learned._replace(weights=weights))
+    assert [claim.holds for claim in found] == [True, False]

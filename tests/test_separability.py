@@ -47,3 +47,15 @@ def test_no_other_plane_is_further():
     others = np.random.default_rng(0).normal(size=(2000, 4))
     others /= np.linalg.norm(others, axis=1, keepdims=True)
     assert (signed_rows(points, labels) @ others.T).min(axis=0).max() <= margin
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1e-6, 0.0), (1e6, 1e8)])
+def test_neither_units_nor_place_decide(scale, shift):
+    points, labels = parted(1)
+    weights = separating_plane(scale * points + shift, labels)
+    assert (signed_rows(scale * points + shift, labels) @ weights > 0).all()
+
+
+def test_a_margin_that_is_too_narrow_is_refused():
+    with pytest.raises(InputError, match="shift and scale"):
+        widest_margin(np.array([[1e8], [1e8 + 1]]), np.array([False, True]))

@@ -1,13 +1,16 @@
-"""A small run, a network that is known, and claims on wrong numbers."""
+"""A small run, a start that is known, and claims on wrong numbers."""
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from command_line import assert_refused, start
 
 from experiments import xor as experiment
 from experiments.xor import LINEAR, Learned, Network
+from jaxdl.types import Static, Variables
 
 
 @pytest.mark.slow
@@ -30,6 +33,22 @@ BAD = [
 @pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
 def test_bad_input(flags, named, way_out, capsys, tmp_path):
     assert_refused(experiment, flags, tmp_path / "run", capsys, named, way_out)
+
+
+def test_from_a_solution_it_is_learnt_at_once(monkeypatch):
+    """ReLU of A + B and of A + B - 1: the first less twice the second is XOR."""
+    solution = {
+        "Dense_0": {"kernel": jnp.ones((2, 2)), "bias": jnp.array([0.0, -1.0])},
+        "Dense_1": {"kernel": jnp.array([[20.0], [-40.0]]), "bias": jnp.array([-10.0])},
+    }
+    network = Network("relu", (2,))
+    model = network.model()._replace(init=lambda key, inputs: Variables(solution, {}))
+    monkeypatch.setattr(Network, "model", lambda self: model)
+    for scale, expected in ((1.0, True), (0.1, False)):  # sure of each corner, or not
+        solution["Dense_1"] = jax.tree.map(lambda leaf, s=scale: s * leaf, solution["Dense_1"])
+        found = experiment.learn_one(Static((network, 1)), jax.random.key(0), jnp.float32(0))
+        assert bool(found.is_learnt) == expected
+    assert found.logits.shape == (experiment.SIDE, experiment.SIDE)
 
 
 GUESS = float(np.log(2))

@@ -1,7 +1,11 @@
 """A DCGAN learns to draw digits, and a judge says how well.
 
-Claim: its samples are nearer to test images, in the features of a network that reads digits, than
-a tenth of the way to noise, and are no copies.
+Claims:
+
+    - Its samples are nearer to test images, in the features of a network that reads digits, than a
+      tenth of the way to noise, and are no copies.
+    - After all of MNIST they are at most 1.5 times as far from test images (Frechet distance) as
+      training images are, cover 90% of them, and teach a network to read 97.1% of them.
 
     python -m experiments.mnist_gan                                     5,000 digits, no download
     python -m experiments.mnist_gan --quick                             a few epochs of them
@@ -13,7 +17,8 @@ The players are those of `jaxdl.models.dcgan` (Radford et al. 2016, arXiv:1511.0
 samples are those of a moving average of the generator. The judge (`jaxdl.judge`) is our own MNIST
 network, trained on the same training images and kept in --judges; its accuracy is said with each
 score. Beside the samples stand real training images and noise, as many of each. A network trained
-on the samples alone is told for labels what the judge reads, since nobody asked for a digit.
+on samples alone, as many as there are training images, is told for labels what the judge reads,
+since nobody asked for a digit.
 """
 
 import sys
@@ -96,7 +101,7 @@ def make_claims(
     """What is claimed of the samples: more after all of MNIST."""
     nearer = NEARER_QUICK if config.quick else NEARER
     found = [claims.nearer_than_noise(scores, bounds, nearer), claims.no_copies(scores)]
-    if config.recipe == "mnist":
+    if config.recipe == config.dataset == "mnist":
         found += claims.like_real(scores, bounds)
     return found
 

@@ -1,7 +1,8 @@
 """Batch norm over all devices, and a check that a model's state is the same on all of them.
 
 Each device of a mesh applies the model to its share of a batch. What a model keeps between batches
-must come out alike on each, and as if one device had seen the whole batch.
+must come out alike on each, and as if one device had seen the whole batch: so all shares are of one
+size (`jaxdl.train.fit` sees to it).
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import flax.linen as nn
 from flax.traverse_util import flatten_dict
 
 from jaxdl.errors import InputError
-from jaxdl.parallel import DATA_AXIS, is_split
+from jaxdl.parallel import DATA_AXIS, device_count, is_split
 from jaxdl.types import MEMORY, ModelState
 
 
@@ -50,7 +51,7 @@ def state_of_all_devices(model_state: ModelState) -> Iterator[None]:
         InputError: what the model keeps is of one device's share, or may be, for all that is known;
             or it draws for the whole batch at once.
     """
-    if not is_split():
+    if device_count() == 1:
         yield
         return
     known = set()

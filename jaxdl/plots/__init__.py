@@ -6,7 +6,7 @@ Each of these takes arrays and returns a `matplotlib.figure.Figure`, which a not
 None touches pyplot, so they need no display and leave nothing behind.
 """
 
-from jaxdl.plots.axes import draw_band, draw_errorbars, make_logarithmic
+from jaxdl.plots.axes import draw_band, draw_errorbars, draw_shares, make_logarithmic
 from jaxdl.plots.curves import learning_curves
 from jaxdl.plots.features import feature_maps, filters
 from jaxdl.plots.files import save, save_all, save_animation
@@ -41,6 +41,7 @@ __all__ = [
     "digit_grid",
     "draw_band",
     "draw_errorbars",
+    "draw_shares",
     "family_styles",
     "feature_maps",
     "filters",

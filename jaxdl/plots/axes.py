@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Bool, Float, Num
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import mean_and_interval, share_interval
 
 AnyArray = Array | np.ndarray
 
@@ -48,6 +48,29 @@ def draw_errorbars(
     means, halves = _means_and_halves(values)
     bars = halves if len(values) > 1 else None
     axes.errorbar(x, means, bars, capsize=capsize, **style)
+
+
+def draw_shares(
+    axes: Axes,
+    x: Num[AnyArray, " points"],
+    happened: Sequence[Bool[AnyArray, " runs"]],
+    *,
+    capsize: float | int = 3,
+    **style: Any,
+) -> None:
+    """Draws in how many runs something happened, and the 95% interval (Clopper and Pearson's).
+
+    Args:
+        axes: to draw into.
+        x: a point for each share.
+        happened: whether it did in each run, at each point.
+        capsize: of the bars, in points.
+        **style: more options of ``Axes.errorbar``.
+    """
+    shares = np.array([np.mean(of) for of in happened])
+    lows, highs = np.array([share_interval(np.asarray(of)) for of in happened]).T
+    bars = np.maximum([shares - lows, highs - shares], 0)
+    axes.errorbar(x, shares, bars, capsize=capsize, **style)
 
 
 def _means_and_halves(
