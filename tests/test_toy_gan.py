@@ -130,3 +130,31 @@ def test_a_ring_without_a_mode_fails():
 
     assert holds(whole, whole)
     assert not holds(whole, lacking)
+
+
+def test_what_is_claimed_of_which_game():
+    """Of each mixture, by the default objective with its penalty alone."""
+    grid = np.repeat(mixtures.grid().centres, 100, axis=0)[None, None]
+    kinds = {
+        Kind("ring", "hinge"): False,
+        Kind("grid", experiment.DEFAULT): True,
+        Kind("grid", experiment.DEFAULT, is_penalized=False): False,
+    }
+    found = {kind: Played(np.concatenate([grid, grid]), np.zeros(0), {}) for kind in kinds}
+    (claim,) = experiment.mode_claims(found)
+    assert claim.holds
+    assert "25 modes of the grid" in claim.statement
+
+
+def test_the_table_names_failures():
+    ring = np.repeat(mixtures.ring().centres, 300, axis=0)[None, None]
+    metrics = {
+        "loss": np.ones((2, 1)),
+        "discriminator_accuracy": np.full((2, 1), 0.7),
+        "spread": np.array([[1.0], [0.2]]),
+    }
+    played = Played(np.concatenate([ring, ring]), np.zeros(0), metrics)
+    lines = experiment.table({Kind("ring", "hinge"): played}).splitlines()
+    assert "ring, hinge" in lines[1]
+    assert "8.0" in lines[1]
+    assert lines[2].strip().startswith("seed 2 of 2: the samples have collapsed")
