@@ -70,6 +70,6 @@ def test_claims_can_fail():
         wrong = good._replace(**{name: getattr(good, name) * factor})
         assert not experiment.law_claim(sizes, wrong).holds
     shares = np.array([experiment.expected_share(of) for of in experiment.DISTANCES])
-    helped = np.arange(2000)[None] < 2000 * shares[:, None]
+    helped = np.arange(2000)[None] < np.round(2000 * shares)[:, None]
     assert experiment.late_claim(helped).holds
     assert not experiment.late_claim(helped[::-1]).holds
