@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Num
 
 
-def mean_and_interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
+def mean_and_interval(
+    values: Iterable[float] | Num[np.ndarray, " runs"], level: float = 0.95
+) -> tuple[float, float]:
     """The mean of independent measurements and the half width of its confidence interval.
 
     Student's t interval, ``t * s / sqrt(n)`` with n - 1 degrees of freedom: right for normal
