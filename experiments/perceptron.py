@@ -315,7 +315,7 @@ def measure_rates(config: Config) -> Rates:
             of_each = jax.vmap(partial(learn, rate=rate, passes=PASSES_AT_MOST))
             return of_each(points, labels, starts).mistakes
 
-        return np.asarray(jax.lax.map(of_rate, jnp.float32(RATES)))
+        return np.asarray(lax.map(of_rate, jnp.float32(RATES)))
 
     from_zero, from_others = mistakes(jnp.zeros_like(starts)), mistakes(starts)
     is_done = not (from_zero[..., -1].any() or from_others[..., -1].any())

@@ -93,7 +93,7 @@ class Learned(NamedTuple):
     """Of each seed.
 
     Attributes:
-        is_learnt: whether all corners are on their side in the end.
+        is_learnt: whether each corner has more than `LEARNT` on its side in the end.
         loss: at each step.
         logits: on a grid about the corners, ``(SIDE, SIDE)``, rows from below.
     """

@@ -74,11 +74,9 @@ def draw(runs: Runs) -> Figure:
     labels = {np.inf: (NONE, "not clipped"), CLIP_NORM: (NORM, f"clipped to {CLIP_NORM:g}")}
     for norm, (style, label) in labels.items():
         of = runs.at_norm(norm)
-        shares = of.lost().mean(axis=1)
-        ends = np.transpose([share_interval(row) for row in of.lost()])
         x = of.rates * (1.03 if norm == CLIP_NORM else 0.97)  # beside each other
         options = {**STYLES[style], "label": label, "capsize": 3}
-        lost.errorbar(x, shares, np.abs(ends - shares), **options)
+        plots.draw_shares(lost, x, list(of.lost()), **options)
         safe = of.where(of.all_train())
         if len(safe.rates):
             plots.draw_errorbars(taken, safe.rates, safe.steps().T, **options)
