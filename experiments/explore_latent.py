@@ -148,10 +148,11 @@ def read_noise(path: Path) -> Float[np.ndarray, "count latent"]:
         InputError: it cannot be read, or holds something else.
     """
     try:
-        noise = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"--noise {path}: no array that NumPy can read") from error
-    if not isinstance(noise, np.ndarray) or noise.dtype.kind not in "fiu":
+        with path.open("rb") as file:
+            noise = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"--noise {path}: no array as numpy.save writes one") from error
+    if noise.dtype.kind not in "fiu":
         raise InputError(f"--noise {path}: give one array of numbers")
     if noise.ndim != 2 or noise.shape[1] != LATENT or not len(noise):
         raise InputError(f"--noise {path}: an array {noise.shape}; give (samples, {LATENT})")

@@ -102,7 +102,7 @@ def test_files_that_are_no_array(run, tmp_path, capsys):
     (tmp_path / "empty.npy").touch()
     np.savez(tmp_path / "several.npz", a=np.zeros((1, 64)))
     test_bad_input(run, ["--noise", str(tmp_path / "empty.npy")], "no array", capsys)
-    test_bad_input(run, ["--noise", str(tmp_path / "several.npz")], "one array", capsys)
+    test_bad_input(run, ["--noise", str(tmp_path / "several.npz")], "no array", capsys)
     test_bad_input(run, ["--out", str(tmp_path / "empty.npy")], "no folder", capsys)
 
 
