@@ -24,13 +24,15 @@ objective             loss of the discriminator                       loss of th
 The Wasserstein form needs a discriminator of bounded slope: with `gradient_penalty`, say.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.tree_util import Partial
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from jaxdl.errors import InputError, near_names
 from jaxdl.types import Number, as_pytree
@@ -88,6 +90,29 @@ def make_objective(
     return Objective(as_pytree(discriminator), Partial(generator), as_pytree(penalty))
 
 
+def choose_objective(number: Int[Array, ""], objectives: Sequence[Objective]) -> Objective:
+    """The objective of this number, which may be traced: games for several are one program then.
+
+    Args:
+        number: from 0 on; one too large is the last.
+        objectives: to choose from, all with a penalty (of strength 0, say) or all without.
+
+    Raises:
+        InputError: some have a penalty and some have none.
+
+    >>> forms = [make_objective("minimax"), make_objective("hinge")]
+    >>> choose_objective(jnp.int32(1), forms).generator(jnp.array([2.0]))
+    Array([-2.], dtype=float32)
+    """
+    *losses, penalties = zip(*objectives, strict=True)
+    penalized = [penalty is not None for penalty in penalties]
+    if any(penalized) and not all(penalized):
+        raise InputError("objectives with and without a penalty: give the others one of strength 0")
+    penalty = Partial(_chosen_penalty, number, penalties) if all(penalized) else None
+    discriminator, generator = (Partial(_chosen_losses, number, of) for of in losses)
+    return Objective(discriminator, generator, penalty)
+
+
 def gradient_penalty(strength: Number = 10.0) -> Penalty:
     """``strength (|grad D(x)| - 1)^2`` at a random place between a real sample and a generated one.
 
@@ -131,6 +156,17 @@ def _norms(gradients: Samples) -> Scores:
     squares = jnp.sum(jnp.square(gradients), axis=tuple(range(1, gradients.ndim)))
     positive = squares > 0  # the root has no slope at 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)
+
+
+# --- one of several ------------------------------------------------------------------------------
+
+
+def _chosen_losses(number, losses, *scores: Scores) -> Scores:
+    return lax.switch(number, losses, *scores)
+
+
+def _chosen_penalty(number, penalties, score: Score, *of_pairs) -> Scores:
+    return lax.switch(number, [partial(penalty, score) for penalty in penalties], *of_pairs)
 
 
 # --- the losses ----------------------------------------------------------------------------------

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from jaxdl.errors import InputError
-from jaxdl.objectives import OBJECTIVES, gradient_penalty, make_objective, r1_penalty
+from jaxdl.objectives import (
+    OBJECTIVES,
+    choose_objective,
+    gradient_penalty,
+    make_objective,
+    r1_penalty,
+)
 
 REAL = np.array([-2.0, -0.3, 0.0, 0.7, 3.0])
 GENERATED = np.array([1.5, -0.4, 0.0, -2.5, 0.6])
@@ -145,3 +151,30 @@ def test_bad_input():
         make_objective("hing")
     with pytest.raises(InputError, match="has no labels"):
         make_objective("hinge", label_smoothing=0.1)
+
+
+def test_a_chosen_objective():
+    """By a traced number: the losses by hand, and each one's own penalty."""
+    penalties = [r1_penalty(3.0), gradient_penalty(10.0)]
+    forms = [make_objective(name, penalty=penalties[name == "wasserstein"]) for name in OBJECTIVES]
+    scores = jnp.float32(REAL), jnp.float32(GENERATED)
+    real = np.random.default_rng(0).normal(size=(6, 2))
+    same = jnp.float32(real), jnp.float32(real), jax.random.split(jax.random.key(0), 6)
+
+    @jax.jit
+    def all_of(number):
+        form = choose_objective(number, forms)
+        return form.discriminator(*scores), form.generator(scores[1]), form.penalty(score, *same)
+
+    for number, name in enumerate(OBJECTIVES):
+        squares = 10 * (differences(real) - 1) ** 2, 1.5 * differences(real) ** 2
+        expected = *BY_HAND[name], squares[name != "wasserstein"]
+        for one, by_hand in zip(all_of(number), expected, strict=True):
+            np.testing.assert_allclose(one, by_hand, 1e-4, err_msg=name)
+
+
+def test_a_choice_with_and_without_penalties():
+    forms = [make_objective("hinge"), make_objective("hinge", penalty=r1_penalty())]
+    with pytest.raises(InputError, match="strength 0"):
+        choose_objective(jnp.int32(0), forms)
+    assert choose_objective(jnp.int32(0), forms[:1]).penalty is None

@@ -16,14 +16,14 @@ import optax
 from jax import lax
 from jax.sharding import Mesh
 from jax.tree_util import Partial
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from experiments.toy_gan.mixtures import draw, ring
 from experiments.toy_gan.training import LATENT, batch_of
 from jaxdl import models
 from jaxdl.adversarial import init_game, make_adversarial_update, make_game
 from jaxdl.claims import Claim
-from jaxdl.objectives import make_objective
+from jaxdl.objectives import choose_objective, make_objective
 from jaxdl.sweep import sweep
 from jaxdl.types import Model, Players, TrainState, Variables
 
@@ -34,7 +34,7 @@ GRID = np.linspace(-6, 6, 601)
 SEEN_SHARE = 0.02
 """Where p + q is below this share of its maximum, hardly a sample falls: no optimum is asked."""
 DISCRIMINATOR_STEPS = 6000
-DISCRIMINATOR_BATCH = 2048
+DISCRIMINATOR_BATCH = 1024
 CLOSE = 0.02
 GRADIENT_WIDTHS = (128, 128)
 GRADIENT_BATCH = 128
@@ -86,11 +86,12 @@ def measure(seed: int, mesh: Mesh) -> Theory:
     """
     best_key, norms_key = jax.random.split(jax.random.key(seed))
     scores = sweep(learned_scores, best_key[None], jnp.array([False, True]), mesh=mesh)
+    norms = sweep(gradient_norms, norms_key[None], jnp.arange(len(FORMS)), mesh=mesh)
     off = normal_density(MEAN_OF_GENERATED, DEVIATION_OF_GENERATED)
     return Theory(
         optimum_of(scores[0, 0], off),
         optimum_of(scores[1, 0], density_of_data()),
-        {name: np.asarray(gradient_norms(name, norms_key)) for name in FORMS},
+        {form: norms[place, 0] for place, form in enumerate(FORMS)},
     )
 
 
@@ -180,13 +181,18 @@ def _apply_fixed(is_exact: Bool[Array, ""], params, model_state, drawn: Array, k
 FORMS = ("minimax", "non_saturating")
 
 
-def gradient_norms(objective: str, key: Key[Array, ""]) -> Float[Array, " steps"]:
+def gradient_norms(key: Key[Array, ""], form: Int[Array, ""]) -> Float[Array, " steps"]:
     """The norm of a fixed generator's gradient, while a discriminator learns to tell its samples.
 
     Both forms have the same loss of the discriminator, and so, with a key, the same one.
+
+    Args:
+        key: of the draws.
+        form: its number among `FORMS`.
     """
     players = models.mlp(GRADIENT_WIDTHS, classes=2), models.mlp(GRADIENT_WIDTHS, classes=1)
-    game = make_game(*players, make_objective(objective), latent=LATENT)
+    objective = choose_objective(form, [make_objective(name) for name in FORMS])
+    game = make_game(*players, objective, latent=LATENT)
     optimizers = Players(optax.set_to_zero(), optax.adam(1e-3))
     update = make_adversarial_update(game, optimizers)
     mixture = ring()

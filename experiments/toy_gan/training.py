@@ -1,4 +1,4 @@
-"""Games in the plane: perceptrons against each other, every seed of an objective as one program."""
+"""Games in the plane: perceptrons against each other, all those of a mixture as one program."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,9 +9,9 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 from jax.tree_util import Partial
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Int, Key
 
-from experiments.toy_gan.mixtures import MIXTURES, draw
+from experiments.toy_gan.mixtures import MIXTURES, Mixture, draw
 from jaxdl import models, optim
 from jaxdl.adversarial import (
     TOLD_BY,
@@ -21,7 +21,13 @@ from jaxdl.adversarial import (
     make_adversarial_update,
     make_game,
 )
-from jaxdl.objectives import gradient_penalty, make_objective, r1_penalty
+from jaxdl.objectives import (
+    OBJECTIVES,
+    choose_objective,
+    gradient_penalty,
+    make_objective,
+    r1_penalty,
+)
 from jaxdl.optim import OptimizerConfig
 from jaxdl.runs import Run
 from jaxdl.sweep import sweep_in_run
@@ -75,7 +81,7 @@ class Kind(NamedTuple):
 class Plan(NamedTuple):
     """What is static in a run."""
 
-    kind: Kind
+    mixture: str
     steps: int
 
 
@@ -120,33 +126,46 @@ def measure(
     """
     keys = jax.random.split(jax.random.key(seed), seeds)
     found = {}
-    for kind in kinds:
+    for mixture in dict.fromkeys(kind.mixture for kind in kinds):
+        of_mixture = [kind for kind in kinds if kind.mixture == mixture]
         played = sweep_in_run(
             directory,
-            Partial(play, Static(Plan(kind, steps))),
+            Partial(play, Static(Plan(mixture, steps))),
             keys,
-            {"rate": jnp.array([RATE]), "penalty": jnp.array([penalty])},
+            members_of(of_mixture, penalty),
             config={"steps": steps, "seeds": seeds, "seed": seed},
-            name="_".join(map(str, kind)),
+            name=mixture,
             resume=resume,
             quiet=quiet,
             mesh=mesh,
+            piece_size=seeds,
         )
-        found[kind] = jax.tree.map(lambda of: of[0], played)
+        for place, kind in enumerate(of_mixture):
+            found[kind] = jax.tree.map(lambda of, place=place: of[place], played)
     return found
+
+
+def members_of(kinds: Sequence[Kind], penalty: float) -> dict[str, Array]:
+    """The numbers that tell games of a mixture apart; one without a penalty has one of 0."""
+    names = list(OBJECTIVES)
+    return {
+        "rate": jnp.full(len(kinds), RATE),
+        "penalty": jnp.array([penalty * kind.is_penalized for kind in kinds]),
+        "objective": jnp.array([names.index(kind.objective) for kind in kinds]),
+    }
 
 
 def play(plan: Static[Plan], key: Key[Array, ""], member: dict[str, Array]) -> Played:
     """One game, on samples that are drawn anew for each update."""
-    kind, steps = plan.value
-    mixture, size = MIXTURES[kind.mixture], SIZES[kind.mixture]
-    game = make_toy_game(kind, member["penalty"])
+    name, steps = plan.value
+    mixture, size = MIXTURES[name], SIZES[name]
+    game = make_toy_game(size, member["objective"], member["penalty"])
     optimizer = optim.make_optimizer(
         OptimizerConfig("adam", member["rate"], arguments={"b1": 0.5}, average=0.99)
     )
     update = make_adversarial_update(game, Players(optimizer, optimizer))
     of_run, of_batches, of_samples = jax.random.split(key, 3)
-    points = surface_points(kind.mixture).reshape(-1, 2)
+    points = surface_points(mixture).reshape(-1, 2)
 
     def step(state: TrainState, key: Key[Array, ""]):
         state, metrics = update(state, batch_of(draw(mixture, key, size.batch)))
@@ -168,16 +187,23 @@ def play(plan: Static[Plan], key: Key[Array, ""], member: dict[str, Array]) -> P
     return lax.scan(look, state, jax.random.split(of_batches, LOOKS))[1]
 
 
-def make_toy_game(kind: Kind, penalty: Array | float) -> Game:
-    """Perceptrons against each other."""
-    of_objective = None
-    if kind.is_penalized:
-        is_critic = kind.objective == "wasserstein"
-        of_objective = gradient_penalty(penalty / 10) if is_critic else r1_penalty(penalty)
-    widths = SIZES[kind.mixture].widths
-    generator, discriminator = models.mlp(widths, classes=2), models.mlp(widths, classes=1)
-    objective = make_objective(kind.objective, penalty=of_objective)
-    return make_game(generator, discriminator, objective, latent=LATENT)
+def make_toy_game(size: Size, objective: Int[Array, ""], penalty: Float[Array, ""]) -> Game:
+    """Perceptrons against each other.
+
+    Args:
+        size: of both.
+        objective: its number among `OBJECTIVES`.
+        penalty: strength of R1; Wasserstein's gradient penalty has a tenth.
+    """
+    r1, of_critic = r1_penalty(penalty), gradient_penalty(penalty / 10)
+    objectives = [
+        make_objective(name, penalty=of_critic if name == "wasserstein" else r1)
+        for name in OBJECTIVES
+    ]
+    generator, discriminator = (models.mlp(size.widths, classes=of) for of in (2, 1))
+    return make_game(
+        generator, discriminator, choose_objective(objective, objectives), latent=LATENT
+    )
 
 
 def batch_of(samples: Array) -> Batch:
@@ -185,8 +211,8 @@ def batch_of(samples: Array) -> Batch:
     return Batch(samples, jnp.zeros(len(samples), jnp.int32), jnp.ones(len(samples)))
 
 
-def surface_points(mixture: str) -> Array:
+def surface_points(mixture: Mixture) -> Array:
     """Where the discriminator is looked at, ``(SIDE, SIDE, 2)``."""
-    reach = EXTENT * np.abs(MIXTURES[mixture].centres).max()
+    reach = EXTENT * np.abs(mixture.centres).max()
     axis = jnp.linspace(-reach, reach, SIDE)
     return jnp.stack(jnp.meshgrid(axis, axis), axis=-1)
