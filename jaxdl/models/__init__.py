@@ -1,5 +1,6 @@
 """Models, one file per family."""
 
+from jaxdl.models.deep_mlp import deep_mlp
 from jaxdl.models.gan import conditional_dcgan, dcgan
 from jaxdl.models.lenet import lenet, lenet_feature_maps
 from jaxdl.models.mlp import mlp
@@ -23,6 +24,7 @@ __all__ = [
     "PADDING",
     "conditional_dcgan",
     "dcgan",
+    "deep_mlp",
     "embedding_average",
     "hidden_units",
     "language_model",

@@ -2,26 +2,13 @@
 
 from collections.abc import Sequence
 
-import flax.linen as nn
-import jax
+import flax.linen
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdl.errors import InputError, near_names
-from jaxdl.nn import dropout, flax_model, initializer
+from jaxdl import nn
 from jaxdl.pixels import scale_pixels
 from jaxdl.types import Keys, Model, Number
-
-ACTIVATIONS = {
-    "linear": lambda values: values,
-    "relu": jax.nn.relu,
-    "tanh": jax.nn.tanh,
-    "sigmoid": jax.nn.sigmoid,
-    "gelu": jax.nn.gelu,
-    "elu": jax.nn.elu,
-    "silu": jax.nn.silu,
-    "softplus": jax.nn.softplus,
-}
 
 
 def mlp(
@@ -39,7 +26,7 @@ def mlp(
     Args:
         widths: of the hidden layers; none makes it logistic regression.
         classes: how many outputs.
-        activation: of the hidden layers, by name.
+        activation: of the hidden layers, by name (`jaxdl.nn.activation`).
         dropout_rate: after each hidden layer; a leaf of the model, so that changing it recompiles
             nothing. None for a network without dropout.
         kernel_initializer: by name (`jaxdl.nn.initializer`).
@@ -47,20 +34,20 @@ def mlp(
     Raises:
         InputError: no activation or initializer has this name.
 
+    >>> import jax
     >>> model = mlp([128], classes=10)
-    >>> params, _ = model.init(jax.random.key(0), jax.numpy.zeros((1, 28, 28, 1)))
+    >>> params, _ = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     >>> sum(leaf.size for leaf in jax.tree.leaves(params))
     101770
     """
-    if activation not in ACTIVATIONS:
-        raise InputError(f"no activation {activation!r}; {near_names(activation, ACTIVATIONS)}")
-    initializer(kernel_initializer)
+    nn.activation(activation)
+    nn.initializer(kernel_initializer)
     module = MLP(tuple(widths), classes, activation, kernel_initializer)
     rate = None if dropout_rate is None else jnp.float32(dropout_rate)
-    return flax_model(module, dropout_rate=rate)
+    return nn.flax_model(module, dropout_rate=rate)
 
 
-class MLP(nn.Module):
+class MLP(flax.linen.Module):
     """The network as a Flax module; see `mlp`."""
 
     widths: tuple[int, ...]
@@ -68,15 +55,16 @@ class MLP(nn.Module):
     activation: str = "relu"
     kernel_initializer: str = "glorot_uniform"
 
-    @nn.compact
+    @flax.linen.compact
     def __call__(
         self, inputs: Array, keys: Keys, dropout_rate: Number | None
     ) -> Float[Array, "batch classes"]:
         """Gives the logits."""
-        kernel_init = initializer(self.kernel_initializer)
+        kernel_init = nn.initializer(self.kernel_initializer)
+        activation = nn.activation(self.activation)
         values = scale_pixels(inputs).reshape(inputs.shape[0], -1)
         for layer, width in enumerate(self.widths):
-            values = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=kernel_init)(values))
+            values = activation(flax.linen.Dense(width, kernel_init=kernel_init)(values))
             if dropout_rate is not None:
-                values = dropout(values, dropout_rate, keys, layer=layer)
-        return nn.Dense(self.classes, kernel_init=kernel_init)(values)
+                values = nn.dropout(values, dropout_rate, keys, layer=layer)
+        return flax.linen.Dense(self.classes, kernel_init=kernel_init)(values)

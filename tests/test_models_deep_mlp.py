@@ -1,0 +1,161 @@
+"""Deep networks against a loop in NumPy, Flax's batch norm, and finite differences."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdl.errors import InputError
+from jaxdl.models import deep_mlp
+from jaxdl.models.deep_mlp import Layer
+from jaxdl.models.deep_mlp import signals as eager_signals
+
+signals = jax.jit(eager_signals, static_argnums=(0, 3))
+
+DEPTH, WIDTH, CLASSES, BATCH = 4, 6, 3, 5
+INPUTS = np.random.default_rng(0).normal(size=(BATCH, 7))
+LAYERS = [
+    Layer("tanh"),
+    Layer("tanh", is_residual=True),
+    Layer("sigmoid", "layer"),
+    Layer("relu", "batch"),
+    Layer("tanh", "batch", is_residual=True),
+]
+
+
+WEIGHTS = np.float32(np.random.default_rng(1).normal(size=CLASSES))
+
+
+def loss(logits):
+    return logits**2 @ WEIGHTS
+
+
+@functools.cache
+def made(layer):
+    model = deep_mlp(DEPTH, WIDTH, classes=CLASSES, layer=layer)
+    variables = model.init(jax.random.key(0), jnp.float32(INPUTS[:1]))
+    # Biases, scales and shifts that are told apart.
+    spread = jax.tree.map(
+        lambda leaf: (
+            leaf + 0.1 * np.sin(np.arange(leaf.size, dtype=np.float32)).reshape(leaf.shape)
+        ),
+        variables.params,
+    )
+    return model, variables._replace(params=spread)
+
+
+def by_loop(layer, params, offsets=None, running=None):
+    """Logits, outputs of the layers and their batch moments, in float64."""
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
+    activation = {
+        "tanh": np.tanh,
+        "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+        "relu": lambda x: np.maximum(x, 0),
+    }[layer.activation]
+    hidden = [jax.tree.map(lambda leaf, k=k: leaf[k], params.hidden) for k in range(DEPTH - 1)]
+    values, outputs, moments = INPUTS, [], []
+    for place, dense in enumerate([params.first, *hidden]):
+        before = values @ dense.kernel + dense.bias
+        if layer.normalization != "none":
+            axis = 0 if layer.normalization == "batch" else 1
+            mean, variance = before.mean(axis, keepdims=True), before.var(axis, keepdims=True)
+            moments.append((mean, variance))
+            if running is not None:
+                mean, variance = running[place]
+            before = (before - mean) / np.sqrt(variance + 1e-5)
+            before = before * dense.learned.scale + dense.learned.shift
+        now = activation(before)
+        if layer.is_residual and place:
+            now = now + values
+        if offsets is not None:
+            now = now + offsets[place]
+        values = now
+        outputs.append(values)
+    return values @ params.last.kernel + params.last.bias, np.array(outputs), moments
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_forward(layer):
+    model, variables = made(layer)
+    keys = jax.random.split(jax.random.key(1), BATCH)
+    logits, state = jax.jit(model.apply)(*variables, jnp.float32(INPUTS), keys)
+    expected, outputs, moments = by_loop(layer, variables.params)
+    np.testing.assert_allclose(logits, expected, atol=2e-5)
+    seen = signals(layer, variables, jnp.float32(INPUTS), loss)
+    np.testing.assert_allclose(seen.outputs, outputs, atol=2e-5)
+    if layer.normalization != "batch":
+        assert state == {}
+        return
+    running = [(0.1 * mean, 0.9 + 0.1 * variance) for mean, variance in moments]
+    evaluated, unmoved = jax.jit(model.apply)(variables.params, state, jnp.float32(INPUTS), None)
+    jax.tree.map(np.testing.assert_array_equal, unmoved, state)
+    expected = by_loop(layer, variables.params, running=running)[0]
+    np.testing.assert_allclose(evaluated, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS[1:4], ids=str)
+def test_gradients_by_the_outputs(layer):
+    _, variables = made(layer)
+    seen = signals(layer, variables, jnp.float32(INPUTS), loss)
+
+    def total(offsets):
+        return loss(by_loop(layer, variables.params, offsets)[0]).sum()
+
+    for place in np.ndindex(DEPTH, 2, 2):
+        offsets = np.zeros((DEPTH, BATCH, WIDTH))
+        offsets[place] = 1e-5
+        slope = (total(offsets) - total(-offsets)) / 2e-5
+        np.testing.assert_allclose(seen.gradients[place], slope, rtol=2e-3, atol=2e-4)
+
+
+def test_norms_of_the_kernels_gradients():
+    layer = LAYERS[0]
+    model, variables = made(layer)
+    seen = signals(layer, variables, jnp.float32(INPUTS), loss)
+    gradient = jax.grad(
+        lambda params: jnp.mean(loss(model.apply(params, {}, jnp.float32(INPUTS), None)[0]))
+    )
+    gradient = jax.jit(gradient)(variables.params)
+    kernels = [gradient.first.kernel, *gradient.hidden.kernel]
+    expected = [np.linalg.norm(np.asarray(kernel)) for kernel in kernels]
+    np.testing.assert_allclose(seen.kernel_norms, expected, rtol=1e-5)
+
+
+def test_one_hidden_layer_and_bound_numbers():
+    """A scale that is bound to the initializer is a leaf of the model."""
+
+    def uniform(radius, key, shape, dtype):
+        return jax.random.uniform(key, shape, dtype, -radius, radius)
+
+    bound = jax.tree_util.Partial(uniform, jnp.float32(1e-3))
+    model = deep_mlp(1, WIDTH, classes=CLASSES, kernel_initializer=bound)
+    params, _ = model.init(jax.random.key(0), jnp.ones((2, 7)))
+    assert params.hidden.kernel.shape == (0, WIDTH, WIDTH)
+    assert 0 < jnp.abs(params.first.kernel).max() < 1e-3
+    logits, _ = model.apply(params, {}, jnp.ones((2, 7)), None)
+    assert logits.shape == (2, CLASSES)
+    assert jax.tree.leaves(model.init) == [jnp.float32(1e-3)]
+
+
+@pytest.mark.parametrize(
+    ("depth", "layer", "named"),
+    [
+        (0, Layer(), "depth of 0"),
+        (2, Layer("rellu"), "relu"),
+        (2, Layer(normalization="bacth"), "batch"),
+    ],
+)
+def test_bad_input(depth, layer, named):
+    with pytest.raises(InputError, match=named):
+        deep_mlp(depth, WIDTH, classes=CLASSES, layer=layer)
+
+
+def test_pixels():
+    """Are scaled, as in every model."""
+    model, pixels = deep_mlp(2, 8, classes=2), np.full((2, 3, 3, 1), 255, np.uint8)
+    variables = model.init(jax.random.key(0), jnp.asarray(pixels))
+    logits = model.apply(*variables, jnp.asarray(pixels), None)[0]
+    ones = model.apply(*variables, jnp.ones((2, 9)), None)[0]
+    np.testing.assert_allclose(logits, ones, rtol=1e-6)
