@@ -78,7 +78,7 @@ class Config(ExperimentOptions):
 
     seeds: int = 100
     """Starts of each network."""
-    widths: tuple[int, ...] = (2, 3, 4, 8)
+    widths: tuple[int, ...] = (2, 3, 4, 8, 16)
     """Hidden units of the networks, ascending."""
     steps: int = 2000
     """Of gradient descent."""
@@ -86,7 +86,7 @@ class Config(ExperimentOptions):
     """Of all starts."""
 
 
-QUICK = Config(quick=True, seeds=30, widths=(2, 8))
+QUICK = Config(quick=True, seeds=30, widths=(2, 16))
 
 
 class Learned(NamedTuple):
