@@ -46,6 +46,36 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
     ]
 
 
+@plots.styled
+def draw_panels(count: int) -> Figure:
+    """What `x` does.
+
+    Of no use to a reader of the figure.
+    """
+    figure = Figure()
+    all_axes = figure.subplots(1, count)
+    for place, axes in enumerate(all_axes):
+        axes.plot([1, 2], label="train")
+        axes.set(title=f"panel\n{place}", xlabel="$x^2$", ylabel="y" if place else "")
+    figure.suptitle("All.")
+    figure.legend(["of all"])
+    all_axes[-1].legend()
+    return figure
+
+
+def test_a_figure_says_what_it_shows(tmp_path):
+    described = plots.describe(draw_panels(3))
+    assert described == (
+        "What x does. Titles: All.; panel 0; panel 1; panel 2. Axes: x^2; y against x^2. "
+        "Legend: of all; train."
+    )
+    plots.save(draw_panels(3), tmp_path / "panels.png")
+    with Image.open(tmp_path / "panels.png") as image:
+        assert image.info["Description"] == described
+    assert "panel 5; panel 6; and 3 more. Axes" in plots.describe(draw_panels(10))
+    assert plots.describe(Figure()) == ""
+
+
 def test_learning_curves_of_one_seed():
     history = {
         "loss": jnp.array([1.0, 0.5, 0.1]),

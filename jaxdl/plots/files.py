@@ -10,13 +10,18 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
+from jaxdl.plots.description import describe
 from jaxdl.plots.style import COLOURS
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Writes ``figure`` to ``path`` as PNG at 150 dots per inch, whole or not at all."""
+    """Writes ``figure`` to ``path`` as PNG at 150 dots per inch, whole or not at all.
+
+    What `describe` says of it is the file's ``Description``, one of the keywords of PNG.
+    """
     with _whole(Path(path)) as partial:
-        figure.savefig(partial, format="png", dpi=150)
+        metadata = {"Description": describe(figure)}
+        figure.savefig(partial, format="png", dpi=150, metadata=metadata)
 
 
 def save_all(figures: Mapping[str, Figure], folder: str | Path) -> None:

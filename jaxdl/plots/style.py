@@ -5,6 +5,7 @@ said by colour alone.
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
@@ -33,12 +34,18 @@ P = ParamSpec("P")
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Lets ``draw``, a function that returns a figure, work under the one style of all figures."""
+    """Lets ``draw``, a function that returns a figure, work under the one style of all figures.
+
+    The first paragraph of its docstring becomes the figure's label, with which
+    `jaxdl.plots.describe` begins.
+    """
 
     @functools.wraps(draw)
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with matplotlib.rc_context(_SETTINGS):
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+        figure.set_label((inspect.getdoc(draw) or "").partition("\n\n")[0])
+        return figure
 
     return styled
 
