@@ -1,12 +1,17 @@
-"""All experiments: listed, or run one after the other with a table of what they claim.
+"""All experiments: listed, run one after the other with a table of what they claim, or shown.
 
     python -m experiments                                the experiments, a line each
     python -m experiments all [--quick] [--out DIR]      runs them
+    python -m experiments gallery [DIR] [--out PAGE]     makes a page of these runs
 
 An experiment is a module or a package of this folder that defines ``QUICK``, the config of its
-quick form. Each runs in a process of its own; its run directory is DIR/NAME and what it printed is
-DIR/NAME.txt, where DIR is runs/all/TIME by default. Without --quick that takes hours. The exit code
-is 1 where a claim does not hold or a process fails, 2 for what cannot be understood.
+quick form. Each runs in a process of its own; its run directory is DIR/NAME, what it printed is
+DIR/NAME.txt and what went wrong, if anything, DIR/NAME.failed, where DIR is runs/all/TIME by
+default. Without --quick that takes hours. The exit code is 1 where a claim does not hold or a
+process fails, 2 for what cannot be understood.
+
+The gallery is of the newest runs, or of those in DIR. PAGE, DIR/gallery by default, is a folder
+with index.html, the pictures, and gallery.png, which shows one of each experiment.
 """
 
 import argparse
@@ -22,6 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 HERE = Path(__file__).resolve().parent
+ALL = Path("runs") / "all"
 
 
 class Outcome(NamedTuple):
@@ -45,41 +51,85 @@ class Outcome(NamedTuple):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Lists or runs the experiments."""
-    parser = Parser(prog="python -m experiments", description="All experiments: listed, or run.")
-    parser.add_argument("what", nargs="?", choices=["all"], help="run all; by default, list them")
-    parser.add_argument("--quick", action="store_true", help="the versions of a few seconds")
-    parser.add_argument("--out", type=Path, help="folder for the runs; by default runs/all/TIME")
+    """Lists the experiments, runs them or makes their gallery."""
     words = sys.argv[1:] if arguments is None else arguments
-    if words and words[0] in modules(HERE):
-        parser.error(f"run it as python -m experiments.{words[0]} (--help tells its flags)")
+    parser = Parser(prog="python -m experiments", description="Without a command: lists them.")
+    commands = parser.add_subparsers(dest="command")
+    running = commands.add_parser("all", help="run all experiments")
+    running.add_argument("--quick", action="store_true", help="the versions of a few seconds")
+    running.add_argument("--out", type=Path, help="folder for the runs; by default runs/all/TIME")
+    showing = commands.add_parser("gallery", help="make a page of what they found")
+    showing.add_argument("runs", nargs="?", type=Path, help="their folder; by default the newest")
+    showing.add_argument("--out", type=Path, help="folder for the page; by default RUNS/gallery")
+    first = words[0] if words else ""
+    if first in modules(HERE) and first not in commands.choices:
+        fail(f"run it as python -m experiments.{first} (--help tells its flags)")
+    if first in ("--quick", "--out"):
+        fail(f"{first} is for running: python -m experiments all ...")
     asked = parser.parse_args(words)
-    if asked.what is None:
-        if asked.quick or asked.out:
-            parser.error("--quick and --out are for running: python -m experiments all ...")
+    if asked.command == "all":
+        run_into(asked.out or ALL / time.strftime("%Y-%m-%d_%H-%M-%S"), quick=asked.quick)
+    elif asked.command == "gallery":
+        show(asked.runs or newest(ALL), asked.out)
+    else:
         print(listing(HERE), flush=True)
-        return
-    out = asked.out or Path("runs") / "all" / time.strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def run_into(out: Path, *, quick: bool) -> None:
+    """Runs all; exits with 1 where not all is well."""
+    make_empty(out)
+    # A process under way is ended together with this one.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    if not all_hold(run_all(HERE, out, quick=quick), out):
+        sys.exit(1)
+
+
+def show(runs: Path, out: Path | None) -> None:
+    """Makes the gallery of what ``runs`` holds."""
+    from experiments import gallery  # here: what it needs would slow the listing
+
+    docstrings = {name: docstring(path) for name, path in experiments(HERE).items()}
+    ends = [runs / end for name in docstrings for end in (f"{name}/summary.json", f"{name}.failed")]
+    if not any(map(Path.exists, ends)):
+        fail(f"{runs} holds no runs; python -m experiments all --quick makes some")
+    try:
+        exhibits = gallery.collect(docstrings, runs)
+        out = out or runs / "gallery"
+        make_empty(out)
+        gallery.write(exhibits, out)
+    except (OSError, ValueError) as error:
+        fail(f"no gallery of {runs}: {error}")
+    print(f"{gallery.conclusion(exhibits)}; {out / gallery.PAGE}")
+
+
+def newest(folder: Path) -> Path:
+    """The newest of the folders in one, which are named by their times."""
+    return max(filter(Path.is_dir, folder.glob("*")), default=folder)
+
+
+def make_empty(out: Path) -> None:
+    """Makes a folder, unless it is there and empty."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         taken = any(out.iterdir())
     except OSError as error:
-        parser.error(f"cannot write to {out}: {error.strerror}; choose another --out")
+        fail(f"cannot write to {out}: {error.strerror}; choose another --out")
     if taken:
-        parser.error(f"{out} is not empty; choose another --out")
-    # A process under way is ended together with this one.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    if not all_hold(run_all(HERE, out, quick=asked.quick), out):
-        sys.exit(1)
+        fail(f"{out} is not empty; choose another --out")
+
+
+def fail(message: str) -> NoReturn:
+    """Says what is wrong in one line, as every experiment does, and exits with code 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 class Parser(argparse.ArgumentParser):
-    """One that says what is wrong in one line, as every experiment does."""
+    """One that fails so too."""
 
     def error(self, message: str) -> NoReturn:
         """Exits with code 2."""
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
+        fail(message)
 
 
 # --- what there is -------------------------------------------------------------------------------
@@ -95,9 +145,11 @@ def listing(folder: Path) -> str:
     }
     lines = []
     for title, files in sections.items():
-        rows = (f"    {name:18} {summary_line(path)}" for name, path in files.items())
+        firsts = {name: docstring(path).partition("\n")[0] for name, path in files.items()}
+        rows = (f"    {name:18} {line}" for name, line in firsts.items())
         lines += [title, *rows, ""]
-    return "\n".join([*lines, "all experiments, python -m experiments all [--quick] [--out DIR]"])
+    lines += ["all experiments, python -m experiments all [--quick] [--out DIR]"]
+    return "\n".join([*lines, "a page of them, python -m experiments gallery [DIR] [--out PAGE]"])
 
 
 def experiments(folder: Path) -> dict[str, Path]:
@@ -134,9 +186,9 @@ def called_names(path: Path) -> Iterator[str]:
             yield ast.unparse(node.func)
 
 
-def summary_line(path: Path) -> str:
-    """The first line of a module's docstring."""
-    return (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+def docstring(path: Path) -> str:
+    """That of a module; empty if it has none."""
+    return ast.get_docstring(ast.parse(path.read_text())) or ""
 
 
 # --- running it ----------------------------------------------------------------------------------
@@ -173,7 +225,9 @@ def run_one(name: str, out: Path, *, quick: bool) -> Outcome:
     if process.returncode == expected:
         return Outcome(name, seconds, claims, None)
     last_line = log.read_text().strip().rpartition("\n")[2]
-    return Outcome(name, seconds, claims, f"exit code {process.returncode}: {last_line}")
+    failure = f"exit code {process.returncode}: {last_line}"
+    (out / f"{name}.failed").write_text(failure)  # the gallery shows it
+    return Outcome(name, seconds, claims, failure)
 
 
 def all_hold(outcomes: list[Outcome], out: Path) -> bool:

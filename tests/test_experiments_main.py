@@ -1,6 +1,7 @@
 """`python -m experiments`: what it lists, and a run of a folder of experiments made up here."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,10 @@ CLAIM = {"statement": "two and two are four", "holds": HOLDS, "numbers": "4, exp
 if __name__ == "__main__":
     out = Path(sys.argv[sys.argv.index("--out") + 1])
     out.mkdir()
-    (out / "summary.json").write_text(json.dumps({"claims": [CLAIM], "given": sys.argv[1:]}))
+    made = {"command": "python -m experiments.NAME", "seconds_total": 1.0, "device": "cpu",
+            "cpu_count": 2, "finished": "2026-01-31", "git_commit": None, "git_changes": None}
+    summary = {"claims": [CLAIM], "given": sys.argv[1:], **made}
+    (out / "summary.json").write_text(json.dumps(summary))
     print("printed")
     sys.exit(CODE)
 '''
@@ -51,6 +55,7 @@ def made_up(folder: Path, **files: str) -> Path:
     package = folder / "experiments"
     (package / "benchmarks").mkdir(parents=True)
     shutil.copy(REAL / "__main__.py", package)
+    shutil.copytree(REAL / "gallery", package / "gallery")
     (package / "__init__.py").write_text('"""Experiments."""\n')
     (package / "benchmarks" / "__init__.py").write_text('"""Benchmarks."""\n')
     (package / "benchmarks" / "speed.py").write_text(TOOL.replace("A tool", "A benchmark"))
@@ -98,6 +103,7 @@ def test_the_listing_imports_nothing(tmp_path):
         "speed A benchmark.",
         "",
         "all experiments, python -m experiments all [--quick] [--out DIR]",
+        "a page of them, python -m experiments gallery [DIR] [--out PAGE]",
     ]
 
 
@@ -117,9 +123,10 @@ def test_all_hold(tmp_path):
     add_package(checkout, "b", experiment())
     process = call(checkout, "all", "--out", "here")
     assert process.returncode == 0, process.stderr
-    assert process.stdout.startswith("[1/2] a: 1 of 1 claims hold, 0 s\n[2/2] b: ")
-    assert "\na  holds          two and two are four: 4, expected 4\nb  holds " in process.stdout
-    assert "\n2 of 2 claims hold, 0 of 2 experiments failed, 0 s; here\n" in process.stdout
+    told = re.sub(r"\d+ s\b", "N s", process.stdout)
+    assert told.startswith("[1/2] a: 1 of 1 claims hold, N s\n[2/2] b: ")
+    assert "\na  holds          two and two are four: 4, expected 4\nb  holds " in told
+    assert "\n2 of 2 claims hold, 0 of 2 experiments failed, N s; here\n" in told
     given = json.loads((tmp_path / "here" / "a" / "summary.json").read_text())["given"]
     assert given == ["--out", "here/a", "--quiet"]
     assert (tmp_path / "here" / "a.txt").read_text() == "printed\n"
@@ -149,6 +156,35 @@ def test_one_that_fails_stops_no_other(tmp_path):
     (out,) = (tmp_path / "runs" / "all").iterdir()
     given = json.loads((out / "right" / "summary.json").read_text())["given"]
     assert given[-1] == "--quick"
+    assert [path.stem for path in sorted(out.glob("*.failed"))] == ["broken", "odd"]
+
+
+def test_the_gallery_shows_what_all_found(tmp_path):
+    """Of the newest runs, without a flag; nothing is run again."""
+    checkout = made_up(
+        tmp_path, broken=BROKEN, false=experiment(holds=False, code=1), odd=experiment(code=1)
+    )
+    (tmp_path / "runs" / "all" / "2020-01-01_00-00-00").mkdir(parents=True)
+    assert call(checkout, "all").returncode == 1
+    _, newest = sorted((tmp_path / "runs" / "all").iterdir())
+    add_package(checkout, "later", experiment())
+    process = call(checkout, "gallery")
+    assert (process.returncode, process.stderr) == (0, "")
+    page = newest / "gallery" / "index.html"
+    told = "1 of 2 claims hold, 1 of 4 experiments ended well"
+    assert process.stdout == f"{told}; {page.relative_to(tmp_path)}\n"
+    text = page.read_text()
+    assert told in text
+    assert 'broken</a> <span class="bad">failed, exit code 1: RuntimeError: broken on' in text
+    assert 'false</a> <span class="bad">0 of 1 claims hold' in text
+    assert 'later</a> <span class="bad">not run' in text
+    assert 'odd</a> <span class="bad">failed, exit code 1: printed' in text
+    assert (newest / "gallery" / "gallery.png").exists()
+    again = call(checkout, "gallery", str(newest))
+    assert again.returncode == 2
+    assert "not empty" in again.stderr
+    assert call(checkout, "gallery", str(newest), "--out", "elsewhere").returncode == 0
+    assert (tmp_path / "elsewhere" / "index.html").read_text() == text
 
 
 @pytest.mark.parametrize(
@@ -160,10 +196,18 @@ def test_one_that_fails_stops_no_other(tmp_path):
         (["all", "--out"], "--out"),
         (["all", "--out", "/proc/nowhere"], "/proc/nowhere"),
         (["all", "--out", "experiments"], "not empty"),
+        (["all", "here"], "here"),
+        (["good"], "python -m experiments.good"),
+        (["gallery"], "runs/all holds no runs"),
+        (["gallery", "nowhere"], "nowhere holds no runs"),
+        (["gallery", "experiments"], "experiments holds no runs"),
+        (["gallery", "--quick"], "--quick"),
     ],
 )
 def test_bad_flags(tmp_path, arguments, named):
-    process = call(made_up(tmp_path, good=experiment()), *arguments)
+    checkout = made_up(tmp_path, good=experiment())
+    add_package(checkout, "folder", experiment())
+    process = call(checkout, *arguments)
     assert process.returncode == 2
     assert process.stdout == ""
     (line,) = process.stderr.splitlines()
