@@ -194,10 +194,10 @@ def draw(
     first_kernel = variables.params["conv1"]["kernel"]
     maps = models.lenet_feature_maps(variables.params, dataset.test.inputs[:1])
     figures = {
-        "learning_curves": plots.learning_curves(epochs),
         "digits": plots.digit_grid(
             images[:SHOWN], predictions[:SHOWN], truths[:SHOWN], dataset.classes
         ),
+        "learning_curves": plots.learning_curves(epochs),
         "worst_mistakes": plots.worst_mistakes(images, probabilities, truths, dataset.classes),
         "confusion": plots.confusion_matrix(truths, predictions, dataset.classes),
         "filters": plots.filters(np.asarray(first_kernel)),

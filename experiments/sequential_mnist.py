@@ -209,13 +209,14 @@ def draw(
     tests = image_sequences(dataset.test, config.order)
     images, truths = (np.asarray(of) for of in dataset.test)
     probabilities = classifiers.predict(build_model(config, dataset), variables, tests)
-    figures = {
+    figures = {}
+    if not config.bidirectional:
+        figures["reading"] = reading(config, variables.params, dataset)
+    figures |= {
         "learning_curves": plots.learning_curves(epochs),
         "worst_mistakes": plots.worst_mistakes(images, probabilities, truths, dataset.classes),
         "confusion": plots.confusion_matrix(truths, probabilities.argmax(axis=-1), dataset.classes),
     }
-    if not config.bidirectional:
-        figures["reading"] = reading(config, variables.params, dataset)
     plots.save_all(figures, folder)
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments import gallery
-from experiments.gallery.sheet import GAP, HIGH, LOW, WIDTH, contact_sheet
+from experiments.gallery.sheet import CAPTION, GAP, HIGH, LOW, WIDTH, contact_sheet
 from jaxdl import plots
 
 HOSTILE = """<script>alert("1")</script> & 'x' </p> {{ 7 * 7 }} {% raw %} ©"""
@@ -252,10 +252,10 @@ def test_the_image_shows_all_whole_and_side_by_side(tmp_path):
     tops = [top for top, _, _ in boxes]
     assert tops == sorted(tops)
     first = [box for box in boxes if box[0] == tops[0]]
-    assert len(first) == 4
+    assert len(first) == 5
     assert abs(first[-1][2] - (GAP + WIDTH)) <= 3  # filled
-    assert not (pixels[:, :, 0] == 0)[: tops[0] - 40].any()
-    captions = pixels[tops[0] - 35 : tops[0] - 2]
+    assert not (pixels[:, :, 0] == 0)[: tops[0] - CAPTION].any()
+    captions = pixels[tops[0] - CAPTION : tops[0]]
     assert (captions < 100).any()
 
 

@@ -48,7 +48,7 @@ def overlaps(figure: Figure) -> list[tuple[str, str]]:
 
 @plots.styled
 def draw_panels(count: int) -> Figure:
-    """What `x` does.
+    """Draws what `x` does.
 
     Of no use to a reader of the figure.
     """
@@ -58,6 +58,7 @@ def draw_panels(count: int) -> Figure:
         axes.plot([1, 2], label="train")
         axes.set(title=f"panel\n{place}", xlabel="$x^2$", ylabel="y" if place else "")
     figure.suptitle("All.")
+    figure.supylabel("z")
     figure.legend(["of all"])
     all_axes[-1].legend()
     return figure
@@ -66,7 +67,7 @@ def draw_panels(count: int) -> Figure:
 def test_a_figure_says_what_it_shows(tmp_path):
     described = plots.describe(draw_panels(3))
     assert described == (
-        "What x does. Titles: All.; panel 0; panel 1; panel 2. Axes: x^2; y against x^2. "
+        "What x does. Titles: All.; panel 0; panel 1; panel 2. Axes: z; x^2; y against x^2. "
         "Legend: of all; train."
     )
     plots.save(draw_panels(3), tmp_path / "panels.png")

@@ -38,12 +38,13 @@ def draw(
         epochs: of its history.
         folder: to write to.
     """
-    figures = {"learning_curves": plots.learning_curves(epochs)}
+    figures = {}
     seen = text.validation[:READ]
     tokens = vocabulary.encode(seen)
     if len(tokens) == len(seen):  # a byte may be a part of a character
         hidden = models.hidden_units(cell, params, jnp.asarray(tokens, jnp.int32)[None])
         figures["units"] = draw_units(np.asarray(hidden[0]), seen)
+    figures["learning_curves"] = plots.learning_curves(epochs)
     plots.save_all(figures, folder)
 
 

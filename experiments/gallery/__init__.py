@@ -1,7 +1,7 @@
 """The gallery: of every experiment a picture, what it claims, its numbers and its command.
 
 ``python -m experiments gallery`` collects what runs wrote and makes a page that needs nothing from
-outside, and an image that shows one picture of each experiment.
+outside, and an image that shows one picture of each experiment: the first that it drew.
 """
 
 import argparse
@@ -186,7 +186,7 @@ def write(exhibits: Sequence[Exhibit], out: Path) -> None:
             (out / exhibit.name).mkdir(exist_ok=True)
             shutil.copyfile(picture.path, out / exhibit.name / picture.path.name)
     leading = {exhibit.name: exhibit.pictures[0].path for exhibit in exhibits if exhibit.pictures}
-    contact_sheet(leading).save(out / SHEET, optimize=True)
+    contact_sheet(leading).quantize().save(out / SHEET, optimize=True)
     (out / PAGE).write_text(render(exhibits), encoding="utf-8")
 
 

@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 WIDTH = 1680
 """That rows fill: twice the width of a README, for sharp screens."""
-LOW, HIGH = 240, 340
+LOW, HIGH = 190, 270
 """That the pictures of a row may have as their height."""
-GAP, CAPTION, TEXT = 40, 38, 26
+GAP, CAPTION, TEXT = 36, 38, 26
 """Space between pictures and around all; that a name takes; the size of its letters."""
 
 

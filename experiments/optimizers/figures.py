@@ -46,7 +46,8 @@ def draw_rates_tried(title: str, outcomes: Mapping[str, Outcome]) -> Figure:
     shown = [name for name in CLASSIC if name in outcomes]
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(3 * columns, 2.5 * rows + 0.9), layout="constrained")
+    width = max(3 * columns, 9)  # that of the title
+    figure = Figure(figsize=(width, 2.5 * rows + 0.9), layout="constrained")
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     accuracies = np.concatenate([outcomes[name].tuned.validation for name in shown])
     top = accuracies.max()

@@ -36,7 +36,7 @@ P = ParamSpec("P")
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Lets ``draw``, a function that returns a figure, work under the one style of all figures.
 
-    The first paragraph of its docstring becomes the figure's label, with which
+    The first paragraph of its docstring, without "Draws", becomes the figure's label, with which
     `jaxdl.plots.describe` begins.
     """
 
@@ -44,7 +44,8 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
         with matplotlib.rc_context(_SETTINGS):
             figure = draw(*args, **kwargs)
-        figure.set_label((inspect.getdoc(draw) or "").partition("\n\n")[0])
+        shown = (inspect.getdoc(draw) or "").partition("\n\n")[0].removeprefix("Draws ")
+        figure.set_label(shown[:1].upper() + shown[1:])
         return figure
 
     return styled
