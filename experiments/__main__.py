@@ -1,14 +1,15 @@
 """All experiments: listed, run one after the other with a table of what they claim, or shown.
 
     python -m experiments                                the experiments, a line each
-    python -m experiments all [--quick] [--out DIR]      runs them
+    python -m experiments all [--quick] [--out DIR]      runs them (--jobs 2: two at once)
     python -m experiments gallery [DIR] [--out PAGE]     makes a page of these runs
 
 An experiment is a module or a package of this folder that defines ``QUICK``, the config of its
 quick form. Each runs in a process of its own; its run directory is DIR/NAME, what it printed is
 DIR/NAME.txt and what went wrong, if anything, DIR/NAME.failed, where DIR is runs/all/TIME by
-default. Without --quick that takes hours. The exit code is 1 where a claim does not hold or a
-process fails, 2 for what cannot be understood.
+default. Without --quick that takes hours; a quick form compiles more than it computes, on one core,
+so that on a CPU of two cores two at once are soonest done. The exit code is 1 where a claim does
+not hold or a process fails, 2 for what cannot be understood.
 
 The gallery is of the newest runs, or of those in DIR. PAGE, DIR/gallery by default, is a folder
 with index.html, the pictures, and gallery.png, which shows one of each experiment.
@@ -23,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -49,6 +51,12 @@ class Outcome(NamedTuple):
         """Whether it ended and all that it claims holds."""
         return self.failure is None and all(claim["holds"] for claim in self.claims)
 
+    def line(self) -> str:
+        """It in short."""
+        held = sum(claim["holds"] for claim in self.claims)
+        end = self.failure or f"{held} of {len(self.claims)} claims hold"
+        return f"{self.name}: {end}, {self.seconds:.0f} s"
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Lists the experiments, runs them or makes their gallery."""
@@ -58,29 +66,37 @@ def main(arguments: list[str] | None = None) -> None:
     running = commands.add_parser("all", help="run all experiments")
     running.add_argument("--quick", action="store_true", help="the versions of a few seconds")
     running.add_argument("--out", type=Path, help="folder for the runs; by default runs/all/TIME")
+    running.add_argument(
+        "--jobs", type=int, default=1, help="how many at once, of a CPU; by default 1"
+    )
     showing = commands.add_parser("gallery", help="make a page of what they found")
     showing.add_argument("runs", nargs="?", type=Path, help="their folder; by default the newest")
     showing.add_argument("--out", type=Path, help="folder for the page; by default RUNS/gallery")
     first = words[0] if words else ""
     if first in modules(HERE) and first not in commands.choices:
         fail(f"run it as python -m experiments.{first} (--help tells its flags)")
-    if first in ("--quick", "--out"):
+    if first in ("--quick", "--out", "--jobs"):
         fail(f"{first} is for running: python -m experiments all ...")
     asked = parser.parse_args(words)
     if asked.command == "all":
-        run_into(asked.out or ALL / time.strftime("%Y-%m-%d_%H-%M-%S"), quick=asked.quick)
+        out = asked.out or ALL / time.strftime("%Y-%m-%d_%H-%M-%S")
+        run_into(out, quick=asked.quick, jobs=asked.jobs)
     elif asked.command == "gallery":
         show(asked.runs or newest(ALL), asked.out)
     else:
         print(listing(HERE), flush=True)
 
 
-def run_into(out: Path, *, quick: bool) -> None:
+def run_into(out: Path, *, quick: bool, jobs: int) -> None:
     """Runs all; exits with 1 where not all is well."""
+    if jobs < 1:
+        fail(f"--jobs {jobs}: give 1 or more")
     make_empty(out)
     # A process under way is ended together with this one.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    if not all_hold(run_all(HERE, out, quick=quick), out):
+    start = time.monotonic()
+    outcomes = run_all(HERE, out, quick=quick, jobs=jobs)
+    if not all_hold(outcomes, time.monotonic() - start, out):
         sys.exit(1)
 
 
@@ -194,27 +210,33 @@ def docstring(path: Path) -> str:
 # --- running it ----------------------------------------------------------------------------------
 
 
-def run_all(folder: Path, out: Path, *, quick: bool) -> list[Outcome]:
-    """Runs every experiment in turn, a line as each ends."""
-    outcomes = []
-    names = experiments(folder)
-    for number, name in enumerate(names, start=1):
-        outcome = run_one(name, out, quick=quick)
-        outcomes.append(outcome)
-        held = sum(claim["holds"] for claim in outcome.claims)
-        end = outcome.failure or f"{held} of {len(outcome.claims)} claims hold"
-        print(f"[{number}/{len(names)}] {name}: {end}, {outcome.seconds:.0f} s", flush=True)
-    return outcomes
+def run_all(folder: Path, out: Path, *, quick: bool, jobs: int) -> list[Outcome]:
+    """Runs every experiment, so many at once, a line as each ends."""
+    names = list(experiments(folder))
+    processes: list[subprocess.Popen] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(run_one, name, out, processes, quick=quick) for name in names]
+        try:
+            for number, future in enumerate(as_completed(futures), start=1):
+                print(f"[{number}/{len(names)}] {future.result().line()}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in processes:
+                process.kill()
+            raise
+    return [future.result() for future in futures]
 
 
-def run_one(name: str, out: Path, *, quick: bool) -> Outcome:
-    """Runs an experiment in a process of its own and reads what it claims."""
+def run_one(name: str, out: Path, processes: list[subprocess.Popen], *, quick: bool) -> Outcome:
+    """Runs an experiment in a process of its own, added to those, and reads what it claims."""
     directory, log = out / name, out / f"{name}.txt"
     command = [sys.executable, "-m", f"experiments.{name}", "--out", str(directory), "--quiet"]
     command += ["--quick"] * quick
     start = time.monotonic()
     with open(log, "w") as file:
-        process = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        processes.append(process)
+        code = process.wait()
     seconds = time.monotonic() - start
     try:
         claims = json.loads((directory / "summary.json").read_text()).get("claims", [])
@@ -222,15 +244,15 @@ def run_one(name: str, out: Path, *, quick: bool) -> Outcome:
         claims = []
     # An experiment itself exits with 1 where a claim does not hold.
     expected = 0 if all(claim["holds"] for claim in claims) else 1
-    if process.returncode == expected:
+    if code == expected:
         return Outcome(name, seconds, claims, None)
     last_line = log.read_text().strip().rpartition("\n")[2]
-    failure = f"exit code {process.returncode}: {last_line}"
+    failure = f"exit code {code}: {last_line}"
     (out / f"{name}.failed").write_text(failure)  # the gallery shows it
     return Outcome(name, seconds, claims, failure)
 
 
-def all_hold(outcomes: list[Outcome], out: Path) -> bool:
+def all_hold(outcomes: list[Outcome], seconds: float, out: Path) -> bool:
     """Prints the table of claims; whether all hold and every process ended well."""
     width = max((len(outcome.name) for outcome in outcomes), default=0)
     print()
@@ -242,7 +264,6 @@ def all_hold(outcomes: list[Outcome], out: Path) -> bool:
             print(f"{outcome.name:{width}}  {'failed':13}  {outcome.failure}")
     claims = [claim for outcome in outcomes for claim in outcome.claims]
     held, failed = sum(claim["holds"] for claim in claims), sum(bool(o.failure) for o in outcomes)
-    seconds = sum(outcome.seconds for outcome in outcomes)
     print(
         f"\n{held} of {len(claims)} claims hold, {failed} of {len(outcomes)} experiments failed, "
         f"{seconds:.0f} s; {out}"

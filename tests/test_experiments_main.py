@@ -3,8 +3,10 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,14 @@ BROKEN = '''"""Breaks."""
 QUICK = None
 raise RuntimeError("broken on import")
 '''
+WAITS = GOOD.replace(
+    "    out.mkdir()",
+    """    out.mkdir()
+    import time
+    while not all((out.parent / name).exists() for name in OTHERS):
+        time.sleep(0.01)""",
+)
+"""Ends when all others have begun."""
 TOOL = '''"""A tool."""
 
 from jaxdl import cli
@@ -159,6 +169,46 @@ def test_one_that_fails_stops_no_other(tmp_path):
     assert [path.stem for path in sorted(out.glob("*.failed"))] == ["broken", "odd"]
 
 
+def waiting(*others: str) -> str:
+    return WAITS.replace("HOLDS", "True").replace("CODE", "0").replace("OTHERS", repr(others))
+
+
+def test_two_at_once(tmp_path):
+    """Each waits for the other to begin; they are told of in order."""
+    checkout = made_up(tmp_path, a=waiting("b"), b=waiting("a"))
+    process = call(checkout, "all", "--jobs", "2")
+    assert process.returncode == 0, process.stderr
+    assert "\na  holds  " in process.stdout
+    assert process.stdout.index("\na  holds") < process.stdout.index("\nb  holds")
+
+
+def test_what_runs_ends_with_it(tmp_path):
+    checkout = made_up(tmp_path, a=waiting("never"), b=waiting("never"), c=experiment())
+    command = [sys.executable, "-m", "experiments", "all", "--jobs", "2", "--out", "here"]
+    process = subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, text=True)
+    here = tmp_path / "here"
+    until(lambda: all((here / name).exists() for name in "ab"))
+    process.terminate()
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    told, _ = process.communicate()
+    assert told == ""
+    assert not (here / "c").exists()
+    until(lambda: not running(f"{here.name}/a") and not running(f"{here.name}/b"))
+
+
+def until(happened) -> None:
+    end = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def running(word: str) -> bool:
+    """Whether a process has this word in its command."""
+    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    return any(word in line.split() for line in found.stdout.splitlines())
+
+
 def test_the_gallery_shows_what_all_found(tmp_path):
     """Of the newest runs, without a flag; nothing is run again."""
     checkout = made_up(
@@ -197,6 +247,8 @@ def test_the_gallery_shows_what_all_found(tmp_path):
         (["all", "--out", "/proc/nowhere"], "/proc/nowhere"),
         (["all", "--out", "experiments"], "not empty"),
         (["all", "here"], "here"),
+        (["all", "--jobs", "0"], "--jobs 0"),
+        (["all", "--jobs", "many"], "many"),
         (["good"], "python -m experiments.good"),
         (["gallery"], "runs/all holds no runs"),
         (["gallery", "nowhere"], "nowhere holds no runs"),
