@@ -72,6 +72,13 @@ def squared_error(
     return _sum_outputs(optax.losses.squared_error(predictions, targets))
 
 
+def half_squared_error(
+    predictions: Float[Array, "batch ..."], targets: Float[Array, "batch ..."]
+) -> Float[Array, " batch"]:
+    """``sum (prediction - target)^2 / 2`` over an example's outputs; its slope is the error."""
+    return squared_error(predictions, targets) / 2
+
+
 def absolute_error(
     predictions: Float[Array, "batch ..."], targets: Float[Array, "batch ..."]
 ) -> Float[Array, " batch"]:

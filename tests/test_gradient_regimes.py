@@ -69,7 +69,7 @@ def test_a_finished_run_is_read_and_not_run_again(summary, monkeypatch):
 @pytest.mark.slow
 def test_least_squares_of_the_exams(summary):
     """The normal equations of both standardised columns, written out."""
-    study, _, quiz, exam = (column - column.mean() for column in exams.EXAMS.T)
+    study, _, quiz, exam = (column - column.mean() for column in data.EXAMS.T)
     inputs = np.stack([study / study.std(), quiz / quiz.std()])
     expected = np.linalg.solve(inputs @ inputs.T, inputs @ exam)
     np.testing.assert_allclose(summary["exam_solution"], expected, rtol=1e-12)

@@ -11,7 +11,7 @@ LAYERS = [
     {"types", "errors", "parallel", "precision", "pixels", "digest", "statistics", "spaces"},
     {"losses", "objectives", "separability", "surfaces", "nn", "data", "sampling"},
     {"models", "gradients", "optim"},
-    {"train", "diagnostics", "noise"},
+    {"train", "diagnostics", "noise", "paths"},
     {"adversarial", "checkpoint", "privacy", "tradeoff"},
     {"runs", "plots", "progress", "signals"},
     {"cli", "sessions", "claims", "sweep", "instruments"},

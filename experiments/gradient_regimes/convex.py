@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 
 from experiments.gradient_regimes.exponents import is_near, plus_minus, slopes
 from experiments.gradient_regimes.style import WAY_STYLES, logarithmic
-from experiments.gradient_regimes.watched import follow, linear_model, weights_of
-from jaxdl import losses, noise, plots
+from jaxdl import losses, models, noise, plots
 from jaxdl.claims import Claim
 from jaxdl.optim import OptimizerConfig, ScheduleConfig
+from jaxdl.paths import follow
 from jaxdl.statistics import mean_and_interval
 from jaxdl.types import Examples, LossFn
 
@@ -50,7 +50,7 @@ def logistic_problem(digits: Examples, each: int = 100, components: int = 4) -> 
     whitened = left[:, :components] * np.sqrt(len(chosen))
     inputs = np.hstack([whitened, np.ones((len(chosen), 1))])
     targets = (labels[chosen] == 9).astype(np.float64)
-    model = linear_model(jnp.zeros((components + 1, 1)))
+    model = models.linear(jnp.zeros((components + 1, 1)))
     loss_fn = losses.with_penalty(
         losses.supervised_loss(model, losses.sigmoid_binary_cross_entropy),
         Partial(losses.l2, strength=L2_STRENGTH),
@@ -150,9 +150,9 @@ def squared_distances(
     """
     schedule = ScheduleConfig("inverse_time", arguments={"timescale": timescale})
     return follow(
+        models.linear(jnp.asarray(start)[:, None]),
         problem.loss_fn,
         OptimizerConfig("sgd", rate, schedule=schedule),
-        jnp.asarray(start)[:, None],
         Partial(_squared_distance, jnp.asarray(problem.optimum)),
         key,
         examples or problem.examples,
@@ -162,7 +162,7 @@ def squared_distances(
 
 
 def _squared_distance(optimum, params) -> Float[Array, ""]:
-    return jnp.sum(jnp.square(weights_of(params) - optimum))
+    return jnp.sum(jnp.square(models.linear_weights(params) - optimum))
 
 
 def window_means(values: Float[np.ndarray, "seeds steps"], windows: int = 12):

@@ -6,27 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
-from jaxtyping import Array, Float
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
-from experiments.gradient_regimes.watched import follow, linear_model, weights_of
-from jaxdl import losses, plots
+from jaxdl import losses, models, plots
 from jaxdl.claims import Claim
+from jaxdl.data import EXAMS
 from jaxdl.optim import OptimizerConfig
+from jaxdl.paths import follow
 from jaxdl.types import Examples
 
-EXAMS = np.array(
-    [  # hours of study, hours of sleep, quiz, exam
-        (12, 6, 78, 93),
-        (22, 6.5, 24, 68),
-        (115, 4, 100, 95),
-        (31, 9, 67, 75),
-        (0, 10, 58, 51),
-        (5, 8, 78, 60),
-        (92, 6, 82, 89),
-        (57, 8, 91, 97),
-    ]
-)
 BATCHES = {"SGD, batch 1": 1, "mini-batch, 4": 4, "batch, 8": 8}
 RATE, EPOCHS = 0.1, 400
 DRAWN = 15
@@ -58,22 +47,15 @@ def exam_examples() -> Examples:
     return Examples(jnp.asarray(inputs), jnp.asarray(table[:, 3:]))
 
 
-def half_squared_error(
-    predictions: Float[Array, "batch 1"], targets: Float[Array, "batch 1"]
-) -> Float[Array, " batch"]:
-    """``(prediction - y)^2 / 2``."""
-    return losses.squared_error(predictions, targets) / 2
-
-
 def measure(*, seeds: int, seed: int) -> Paths:
     """Three paths on one surface, for each seed."""
-    examples, start = exam_examples(), jnp.zeros((2, 1))
-    loss_fn = losses.supervised_loss(linear_model(start), half_squared_error)
+    examples, model = exam_examples(), models.linear(jnp.zeros((2, 1)))
+    loss_fn = losses.supervised_loss(model, losses.half_squared_error)
     optimizer = OptimizerConfig("sgd", RATE)
 
     def path(batch_size, key):
         run = {"epochs": EPOCHS, "batch_size": batch_size}
-        return follow(loss_fn, optimizer, start, weights_of, key, examples, **run)
+        return follow(model, loss_fn, optimizer, models.linear_weights, key, examples, **run)
 
     keys = jax.random.split(jax.random.key(seed), seeds)
     weights = {

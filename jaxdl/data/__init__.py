@@ -14,6 +14,7 @@ from jaxdl.data.prepared import prepare
 from jaxdl.data.sequences import image_sequences
 from jaxdl.data.sources import FASHION_MNIST_CLASSES
 from jaxdl.data.streams import contiguous_streams, random_windows, windows
+from jaxdl.data.students import EXAM_COLUMNS, EXAMS, PASS_LAW, PASSES
 from jaxdl.data.text import Text, split_text
 from jaxdl.data.vectors import (
     Padded,
@@ -32,7 +33,11 @@ from jaxdl.data.vocabulary import (
 )
 
 __all__ = [
+    "EXAMS",
+    "EXAM_COLUMNS",
     "FASHION_MNIST_CLASSES",
+    "PASSES",
+    "PASS_LAW",
     "ByteVocabulary",
     "Dataset",
     "Padded",

@@ -3,6 +3,7 @@
 from jaxdl.models.deep_mlp import deep_mlp
 from jaxdl.models.gan import conditional_dcgan, dcgan
 from jaxdl.models.lenet import lenet, lenet_feature_maps
+from jaxdl.models.linear import linear, linear_weights
 from jaxdl.models.mlp import mlp
 from jaxdl.models.recurrent import (
     hidden_units,
@@ -30,6 +31,8 @@ __all__ = [
     "language_model",
     "lenet",
     "lenet_feature_maps",
+    "linear",
+    "linear_weights",
     "logits_at_each_step",
     "mark_padding",
     "mlp",
