@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "jaxdl"
 
 LAYERS = [
     {"types", "errors", "parallel", "precision", "pixels", "digest", "statistics", "spaces"},
-    {"losses", "objectives", "separability", "surfaces", "nn", "data", "sampling"},
+    {"losses", "objectives", "logistic", "separability", "surfaces", "nn", "data", "sampling"},
     {"models", "gradients", "optim"},
     {"train", "diagnostics", "noise", "paths"},
     {"adversarial", "checkpoint", "privacy", "tradeoff"},

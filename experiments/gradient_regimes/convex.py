@@ -15,6 +15,7 @@ from experiments.gradient_regimes.exponents import is_near, plus_minus, slopes
 from experiments.gradient_regimes.style import WAY_STYLES, logarithmic
 from jaxdl import losses, models, noise, plots
 from jaxdl.claims import Claim
+from jaxdl.logistic import newton
 from jaxdl.optim import OptimizerConfig, ScheduleConfig
 from jaxdl.paths import follow
 from jaxdl.statistics import mean_and_interval
@@ -56,26 +57,7 @@ def logistic_problem(digits: Examples, each: int = 100, components: int = 4) -> 
         Partial(losses.l2, strength=L2_STRENGTH),
     )
     examples = Examples(jnp.asarray(inputs), jnp.asarray(targets[:, None]))
-    return Problem(examples, loss_fn, *newton(inputs, targets))
-
-
-def newton(
-    inputs: Float[np.ndarray, "examples features"], targets: Float[np.ndarray, " examples"]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The optimum, the Hessian and the covariance of the examples' gradients there."""
-
-    def derivatives(weights):
-        chances = 1 / (1 + np.exp(-inputs @ weights))
-        gradients = inputs * (chances - targets)[:, None] + 2 * L2_STRENGTH * weights
-        hessian = (inputs.T * (chances * (1 - chances))) @ inputs / len(targets)
-        return gradients, hessian + 2 * L2_STRENGTH * np.eye(len(weights))
-
-    weights = np.zeros(inputs.shape[1])
-    for _ in range(20):
-        gradients, hessian = derivatives(weights)
-        weights = weights - np.linalg.solve(hessian, gradients.mean(axis=0))
-    gradients, hessian = derivatives(weights)
-    return weights, hessian, np.cov(gradients.T, bias=True)
+    return Problem(examples, loss_fn, *newton(inputs, targets, L2_STRENGTH))
 
 
 class Distances(NamedTuple):
