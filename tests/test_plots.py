@@ -57,6 +57,7 @@ def draw_panels(count: int) -> Figure:
     for place, axes in enumerate(all_axes):
         axes.plot([1, 2], label="train")
         axes.set(title=f"panel\n{place}", xlabel="$x^2$", ylabel="y" if place else "")
+    all_axes[0].set_title("left", loc="left")
     figure.suptitle("All.")
     figure.supylabel("z")
     figure.legend(["of all"])
@@ -67,13 +68,13 @@ def draw_panels(count: int) -> Figure:
 def test_a_figure_says_what_it_shows(tmp_path):
     described = plots.describe(draw_panels(3))
     assert described == (
-        "What x does. Titles: All.; panel 0; panel 1; panel 2. Axes: z; x^2; y against x^2. "
+        "What x does. Titles: All.; left; panel 0; panel 1; panel 2. Axes: z; x^2; y against x^2. "
         "Legend: of all; train."
     )
     plots.save(draw_panels(3), tmp_path / "panels.png")
     with Image.open(tmp_path / "panels.png") as image:
         assert image.info["Description"] == described
-    assert "panel 5; panel 6; and 3 more. Axes" in plots.describe(draw_panels(10))
+    assert "panel 4; panel 5; and 4 more. Axes" in plots.describe(draw_panels(10))
     assert plots.describe(Figure()) == ""
 
 

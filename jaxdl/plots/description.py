@@ -23,11 +23,12 @@ def describe(figure: Figure) -> str:
     'Axes: loss against epoch. Legend: train; test.'
     """
     legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    titles = (axes.get_title(side) for axes in figure.axes for side in ("left", "center", "right"))
     named = [(figure.get_supylabel(), figure.get_supxlabel())]
     named += [(axes.get_ylabel(), axes.get_xlabel()) for axes in figure.axes]
     written = {
         "": [str(figure.get_label())],
-        "Titles: ": [figure.get_suptitle(), *(axes.get_title() for axes in figure.axes)],
+        "Titles: ": [figure.get_suptitle(), *titles],
         "Axes: ": [" against ".join(filter(None, names)) for names in named],
         "Legend: ": [
             text.get_text() for legend in legends if legend for text in legend.get_texts()
