@@ -168,7 +168,7 @@ def train_network(
         batch_size=len(fold.targets),
     )
     targets = jnp.concatenate([fold.targets, fold.left_targets])[:, 0]
-    squares = jnp.square(fold.spread * (targets - outputs))
+    squares = jnp.square(fold.spread * (targets[None] - outputs))
     return squares[:, :-1].mean(axis=1), squares[:, -1]
 
 
