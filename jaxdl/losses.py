@@ -193,6 +193,23 @@ def l1(params: Params, strength: Number) -> Float[Array, ""]:
     return strength * sum((jnp.sum(jnp.abs(w)) for w in _weights(params)), jnp.float32(0))
 
 
+def soft_threshold(params: Params, threshold: Number) -> Params:
+    """Brings each weight nearer to 0 by ``threshold``, and those that are as near to 0 exactly.
+
+    ``sign(w) max(|w| - threshold, 0)``, the proximal operator of `l1`: it minimizes ``l1(v,
+    threshold) + |v - w|^2 / 2`` over ``v`` (Donoho and Johnstone 1994; Beck and Teboulle 2009,
+    equation 1.5). Arrays of one axis stay as they are.
+
+    >>> soft_threshold(jnp.array([[3.0, -0.5, -2.0]]), 1.0)
+    Array([[ 2., -0., -1.]], dtype=float32)
+    """
+
+    def shrink(leaf: Array) -> Array:
+        return jnp.sign(leaf) * jnp.maximum(jnp.abs(leaf) - threshold, 0)
+
+    return jax.tree.map(lambda leaf: shrink(leaf) if _is_weight(leaf) else leaf, params)
+
+
 def l2(params: Params, strength: Number) -> Float[Array, ""]:
     """``strength * sum w^2`` over the weights (not biases and scales: arrays of one axis).
 
@@ -208,7 +225,11 @@ def elastic_net(params: Params, l1_strength: Number, l2_strength: Number) -> Flo
 
 
 def _weights(params: Params) -> list[Array]:
-    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+    return [leaf for leaf in jax.tree.leaves(params) if _is_weight(leaf)]
+
+
+def _is_weight(leaf: Array) -> bool:
+    return leaf.ndim > 1
 
 
 def _sum_outputs(values: Float[Array, "batch ..."]) -> Float[Array, " batch"]:

@@ -86,6 +86,17 @@ def test_penalties_spare_biases(penalty, value):
     assert float(penalty(PARAMS)) == value
 
 
+def test_soft_threshold_is_the_proximal_operator_of_l1():
+    """By search over a grid; biases stay as they are."""
+    threshold, grid = 0.75, np.linspace(-4, 4, 3201)
+    weights = np.array([[-3.0, -0.75, -0.5], [0.0, 0.7, 2.5]])
+    found = losses.soft_threshold({"kernel": jnp.asarray(weights), "bias": jnp.ones(3)}, threshold)
+    objective = threshold * np.abs(grid) + np.square(grid - weights[..., None]) / 2
+    np.testing.assert_allclose(found["kernel"], grid[objective.argmin(axis=-1)], atol=1e-6)
+    assert np.sum(found["kernel"] == 0) == 4
+    assert found["bias"].tolist() == [1, 1, 1]
+
+
 def test_penalty_is_added_once_to_the_mean_and_not_to_the_metric():
     data = examples(10)
     batch = Batch(*data, jnp.ones(10))
