@@ -11,6 +11,7 @@ import pytest
 
 from jaxdl.errors import InputError
 from jaxdl.models import lenet, lenet_feature_maps, mlp
+from jaxdl.nn import dropout
 from jaxdl.types import as_pytree
 
 RNG = np.random.default_rng(0)
@@ -165,6 +166,16 @@ def test_mlp_draws_differ_between_layers():
     )
     assert 0.1 < np.mean(outputs != 0) < 0.4
     assert set(np.unique(outputs)) == {0.0, 4.0}
+
+
+def test_mlp_input_dropout():
+    """It is that of a layer of its own before the first."""
+    model = mlp([8, 6], classes=4, dropout_rate=0.5, input_dropout_rate=0.25)
+    without = mlp([8, 6], classes=4, dropout_rate=0.5, input_dropout_rate=0.0)
+    dropped = dropout(SMALL.reshape(3, -1) / 255, 0.25, KEYS, layer=2)
+    outputs, _ = model.apply(DENSE, {}, SMALL, KEYS)
+    np.testing.assert_allclose(outputs, without.apply(DENSE, {}, dropped, KEYS)[0], rtol=1e-5)
+    assert 0.1 < np.mean(dropped == 0) - np.mean(SMALL == 0) < 0.4
 
 
 def test_mlp_names():

@@ -17,6 +17,7 @@ def mlp(
     classes: int,
     activation: str = "relu",
     dropout_rate: Number | None = None,
+    input_dropout_rate: Number | None = None,
     kernel_initializer: str = "glorot_uniform",
 ) -> Model:
     """A multilayer perceptron, from inputs ``(batch, ...)`` to logits ``(batch, classes)``.
@@ -29,6 +30,7 @@ def mlp(
         activation: of the hidden layers, by name (`jaxdl.nn.activation`).
         dropout_rate: after each hidden layer; a leaf of the model, so that changing it recompiles
             nothing. None for a network without dropout.
+        input_dropout_rate: the same of the inputs.
         kernel_initializer: by name (`jaxdl.nn.initializer`).
 
     Raises:
@@ -43,8 +45,9 @@ def mlp(
     nn.activation(activation)
     nn.initializer(kernel_initializer)
     module = MLP(tuple(widths), classes, activation, kernel_initializer)
-    rate = None if dropout_rate is None else jnp.float32(dropout_rate)
-    return nn.flax_model(module, dropout_rate=rate)
+    rates = {"dropout_rate": dropout_rate, "input_dropout_rate": input_dropout_rate}
+    numbers = {name: None if of is None else jnp.float32(of) for name, of in rates.items()}
+    return nn.flax_model(module, **numbers)
 
 
 class MLP(flax.linen.Module):
@@ -57,12 +60,18 @@ class MLP(flax.linen.Module):
 
     @flax.linen.compact
     def __call__(
-        self, inputs: Array, keys: Keys, dropout_rate: Number | None
+        self,
+        inputs: Array,
+        keys: Keys,
+        dropout_rate: Number | None,
+        input_dropout_rate: Number | None,
     ) -> Float[Array, "batch classes"]:
         """Gives the logits."""
         kernel_init = nn.initializer(self.kernel_initializer)
         activation = nn.activation(self.activation)
         values = scale_pixels(inputs).reshape(inputs.shape[0], -1)
+        if input_dropout_rate is not None:
+            values = nn.dropout(values, input_dropout_rate, keys, layer=len(self.widths))
         for layer, width in enumerate(self.widths):
             values = activation(flax.linen.Dense(width, kernel_init=kernel_init)(values))
             if dropout_rate is not None:
