@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from idx_files import idx_bytes, random_splits, small_source, write_originals
 
-from jaxdl.data import FASHION_MNIST_CLASSES, load, split_validation
+from jaxdl.data import FASHION_MNIST_CLASSES, load, repeat_first, split_validation
 from jaxdl.data.idx import parse_idx
 from jaxdl.data.originals import read_originals
 from jaxdl.data.sources import FASHION_MNIST, MNIST, SOURCES, IdxSource
@@ -334,6 +334,17 @@ def test_split_is_the_same_everywhere_and_another_by_another_seed():
     np.testing.assert_array_equal(validation.inputs, expected)
     _, other = split_validation(examples, 0.2, seed=1)
     assert not np.array_equal(other.inputs, validation.inputs)
+
+
+def test_the_first_examples_repeat():
+    examples, order = numbered([3, 4]), np.array([6, 0, 3, 1, 5, 2, 4])
+    repeat = jax.jit(repeat_first, static_argnums=3)
+    for count in (1.0, 3.0, 7.0):
+        found = repeat(examples, jnp.asarray(order), count, 8)
+        expected = np.resize(order[: int(count)], 8)
+        np.testing.assert_array_equal(found.inputs, expected)
+        np.testing.assert_array_equal(found.targets, examples.targets[expected])
+    assert repeat._cache_size() == 1
 
 
 def test_split_of_images_keeps_them_uint8(mnist_5k):

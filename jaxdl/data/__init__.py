@@ -7,7 +7,7 @@ integers, `contiguous_streams`, `windows` or `random_windows` cut them. To class
 TFDS is imported only where a set is prepared, or read for the first time.
 """
 
-from jaxdl.data.dataset import Dataset, split_validation
+from jaxdl.data.dataset import Dataset, repeat_first, split_validation
 from jaxdl.data.load import load
 from jaxdl.data.load_text import load_text
 from jaxdl.data.prepared import prepare
@@ -53,6 +53,7 @@ __all__ = [
     "pad_sequences",
     "prepare",
     "random_windows",
+    "repeat_first",
     "split_text",
     "split_validation",
     "sublinear",

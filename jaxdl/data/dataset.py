@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Int, Int32, UInt8
+from jaxtyping import Array, Bool, Int, Int32, UInt8
 
 from jaxdl.data.sources import Source
 from jaxdl.errors import InputError
-from jaxdl.types import Examples
+from jaxdl.types import Examples, Number
 
 
 class Splits(NamedTuple):
@@ -98,6 +98,22 @@ def split_validation(
                 "on; choose another fraction or more examples"
             )
     return _take(examples, ~chosen), _take(examples, chosen)
+
+
+def repeat_first(
+    examples: Examples, order: Int[Array, " examples"], count: Number, length: int
+) -> Examples:
+    """The first ``count`` of the examples in an order, over and over, ``length`` in all.
+
+    Since ``count`` may be traced, runs that learn from few examples and from many are one program,
+    and an epoch has as many updates for either.
+
+    >>> examples = Examples(jnp.array([10, 11, 12, 13]), jnp.arange(4))
+    >>> repeat_first(examples, jnp.array([3, 1, 0, 2]), count=2, length=5).inputs
+    Array([13, 11, 13, 11, 13], dtype=int32)
+    """
+    chosen = order[jnp.arange(length) % jnp.asarray(count, order.dtype)]
+    return Examples(examples.inputs[chosen], examples.targets[chosen])
 
 
 def draw_stratified(
