@@ -47,6 +47,16 @@ def write_interval(values: Iterable[float] | Num[np.ndarray, " runs"], form: str
     return format(mean, form) + spread
 
 
+def is_above_zero(values: Iterable[float] | Num[np.ndarray, " runs"]) -> bool:
+    """Whether the 95% interval of the mean lies above 0; of a single value nothing is known.
+
+    >>> is_above_zero([0.2, 0.3, 0.4]), is_above_zero([-0.1, 0.3, 0.4]), is_above_zero([0.3])
+    (True, False, False)
+    """
+    mean, half_width = mean_and_interval(values)
+    return mean > half_width
+
+
 def share_interval(happened: Bool[np.ndarray, " runs"], level: float = 0.95) -> tuple[float, float]:
     """The confidence interval of a probability, from whether something happened in each of n runs.
 

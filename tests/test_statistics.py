@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxdl.statistics import compare_pairs, holm, paired_p_value, share_interval
+from jaxdl.statistics import (
+    compare_pairs,
+    holm,
+    is_above_zero,
+    paired_p_value,
+    share_interval,
+)
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 12), (3, 12), (12, 12), (6, 6)])
@@ -12,6 +18,16 @@ def test_the_interval_of_a_share_is_scipys(count, total):
     happened = np.arange(total) < count
     expected = scipy.stats.binomtest(count, total).proportion_ci(method="exact")
     assert share_interval(happened) == pytest.approx(tuple(expected), abs=1e-12)
+
+
+def test_above_zero_is_what_scipys_test_says():
+    rng = np.random.default_rng(0)
+    for mean in (-1.0, 0.2, 0.5, 0.8, 2.0):
+        values = rng.normal(mean, size=6)
+        expected = scipy.stats.ttest_1samp(values, 0, alternative="greater").pvalue < 0.025
+        assert is_above_zero(values) == expected
+    assert is_above_zero(np.full(3, 0.1))
+    assert not is_above_zero(np.zeros(3))
 
 
 @pytest.mark.parametrize(("count", "shift"), [(2, 0.0), (5, 0.3), (10, 0.02), (10, -2.0)])
