@@ -81,7 +81,7 @@ def test_a_projection():
     optimizer = proximal(optax.sgd(1.0), lambda params: jnp.maximum(params, 0.0))
     params = jnp.array([1.0, 1.0])
     updates, _ = optimizer.update(jnp.array([0.25, 3.0]), optimizer.init(params), params)
-    np.testing.assert_array_equal(jnp.add(params, updates), [0.75, 0.0])
+    np.testing.assert_array_equal(optax.apply_updates(params, updates), [0.75, 0.0])
 
 
 def test_it_takes_the_parameters():
