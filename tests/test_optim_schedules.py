@@ -29,6 +29,7 @@ def factors(config, steps, total_steps):
         (ScheduleConfig("inverse_sqrt"), {0: 1, 3: 1 / 2, 8: 1 / 3}),
         (ScheduleConfig("step"), {0: 1, 2: 1, 3: 0.1, 5: 0.1, 6: 0.01, 9: 0.001, 50: 0.001}),
         (ScheduleConfig("step", None, {"every": 0.1, "factor": 0.5}), {1: 0.5, 3: 1 / 8, 7: 2**-7}),
+        (ScheduleConfig("exponential"), {0: 1, 5: 0.1, 10: 0.01, 11: 0.01}),
         (ScheduleConfig("cosine"), {0: 1, 5: 0.5, 10: 0, 11: 0}),
         (ScheduleConfig("cosine", None, {"end": 0.5}), {0: 1, 5: 0.75, 10: 0.5, 99: 0.5}),
         (ScheduleConfig("one_cycle", None, {"rise": 0.5}), {0: 0.04, 5: 1, 10: 4e-6, 11: 4e-6}),
@@ -49,6 +50,10 @@ def test_numbers_by_hand_over_ten_steps(config, expected):
         (
             ScheduleConfig("cosine", arguments={"end": 0.1}),
             optax.cosine_decay_schedule(1.0, 1000, alpha=0.1),
+        ),
+        (
+            ScheduleConfig("exponential", arguments={"end": 100.0}),
+            optax.exponential_decay(1.0, 1000, 100.0),
         ),
         (
             ScheduleConfig("one_cycle", arguments={"rise": 0.2}),

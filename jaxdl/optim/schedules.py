@@ -31,7 +31,8 @@ class ScheduleConfig:
     """
 
     name: str = field(default="constant", metadata={"static": True})
-    """constant, step, cosine, one_cycle, inverse_time (1/t) or inverse_sqrt (1/sqrt(t))."""
+    """constant, step, exponential, cosine, one_cycle, inverse_time (1/t) or inverse_sqrt
+    (1/sqrt(t))."""
 
     warmup: Number | None = None
     """The fraction of the run over which the rate first rises from 0 in a straight line."""
@@ -65,6 +66,15 @@ def step(progress: Scalar, every: Number = 0.3, factor: Number = 0.1) -> Scalar:
     return factor ** jnp.floor(progress / every + 1e-5)
 
 
+def exponential(progress: Scalar, end: Number = 0.01) -> Scalar:
+    """``end ^ progress``: the same factor at each step.
+
+    With an ``end`` above 1 it rises: a learning-rate range test (Smith 2017, arXiv:1506.01186,
+    section 3.3, where the rate rises in a straight line).
+    """
+    return end**progress
+
+
 def cosine(progress: Scalar, end: Number = 0.0) -> Scalar:
     """``end + (1 - end) (1 + cos(pi progress)) / 2`` (Loshchilov and Hutter 2017,
     arXiv:1608.03983, equation 5, one cycle).
@@ -86,7 +96,7 @@ def one_cycle(
 
 
 _ENDLESS = {f.__name__: f for f in (constant, inverse_time, inverse_sqrt)}
-_ENDING = {f.__name__: f for f in (step, cosine, one_cycle)}
+_ENDING = {f.__name__: f for f in (step, exponential, cosine, one_cycle)}
 SCHEDULES = {**_ENDLESS, **_ENDING}
 
 _RANGES = {
