@@ -7,7 +7,7 @@ integers, `contiguous_streams`, `windows` or `random_windows` cut them. To class
 TFDS is imported only where a set is prepared, or read for the first time.
 """
 
-from jaxdl.data.dataset import Dataset, repeat_first, split_validation
+from jaxdl.data.dataset import Dataset, repeat_first, split_validation, standardize_pixels
 from jaxdl.data.load import load
 from jaxdl.data.load_text import load_text
 from jaxdl.data.prepared import prepare
@@ -56,6 +56,7 @@ __all__ = [
     "repeat_first",
     "split_text",
     "split_validation",
+    "standardize_pixels",
     "sublinear",
     "tf_idf",
     "tokenize",

@@ -1,6 +1,6 @@
 """A data set on the device, and how a validation split is drawn from its training examples."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Int, Int32, UInt8
 
 from jaxdl.data.sources import Source
 from jaxdl.errors import InputError
+from jaxdl.pixels import scale_pixels
 from jaxdl.types import Examples, Number
 
 
@@ -58,6 +59,23 @@ def put_on_device(source: Source, splits: Splits) -> Dataset:
         licence=source.licence,
         sha256=source.sha256,
     )
+
+
+def standardize_pixels(dataset: Dataset) -> Dataset:
+    """The same images as floats, those to train on with pixels of mean 0 and variance 1.
+
+    >>> from jaxdl.data import load
+    >>> inputs = standardize_pixels(load("mnist_5k")).train.inputs
+    >>> abs(float(inputs.mean())) < 1e-5, round(float(inputs.var()), 4)
+    (True, 1.0)
+    """
+    pixels = scale_pixels(dataset.train.inputs)
+    mean, deviation = jnp.mean(pixels), jnp.std(pixels)
+
+    def standardize(examples: Examples) -> Examples:
+        return examples._replace(inputs=(scale_pixels(examples.inputs) - mean) / deviation)
+
+    return replace(dataset, train=standardize(dataset.train), test=standardize(dataset.test))
 
 
 def split_validation(
