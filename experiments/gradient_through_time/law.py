@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
@@ -203,7 +202,7 @@ def draw(gains: Sequence[float], found: dict[str, dict[str, Law]]) -> Figure:
 def draw_norms(axes: Axes, gains: Sequence[float], law: Law) -> None:
     """The first draw of each gain, measured and foretold."""
     distances = np.arange(law.norms.shape[-1])
-    for place, (gain, color) in enumerate(zip(gains, shades(len(gains)), strict=True)):
+    for place, (gain, color) in enumerate(zip(gains, plots.shades(len(gains)), strict=True)):
         norms = law.norms[place, 0] / law.norms[place, 0, 0]
         axes.plot(distances, norms, color=color, label=f"{gain:g}")
         foretold = law.foretold()[place, 0] ** distances
@@ -239,8 +238,3 @@ def draw_rates(axes: Axes, found: dict[str, dict[str, Law]]) -> None:
     axes.set_title("all networks: on the line where foretold")
     axes.grid(True)
     axes.legend(fontsize=8, loc="lower right", frameon=True, title="foretold by", edgecolor="none")
-
-
-def shades(count: int) -> np.ndarray:
-    """Colours from vanishing to exploding."""
-    return matplotlib.colormaps["viridis"](np.linspace(0, 0.92, count))

@@ -27,6 +27,7 @@ from jaxdl.plots.style import (
     ORANGE,
     RED,
     family_styles,
+    shades,
     styled,
 )
 from jaxdl.plots.tiles import image_tiles
@@ -56,6 +57,7 @@ __all__ = [
     "save",
     "save_all",
     "save_animation",
+    "shades",
     "styled",
     "worst_mistakes",
 ]

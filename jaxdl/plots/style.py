@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec
 
 import matplotlib
+import numpy as np
+from jaxtyping import Float
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
@@ -75,3 +77,8 @@ def family_styles(families: Mapping[str, Sequence[str]]) -> dict[str, dict[str, 
         for members, colour in zip(families.values(), COLOURS, strict=False)
         for member, marker in zip(members, _MARKERS, strict=False)
     }
+
+
+def shades(count: int) -> Float[np.ndarray, "count 4"]:
+    """Colours of an order, from dark to light, of lines on white; also in black and white."""
+    return matplotlib.colormaps["viridis"](np.linspace(0, 0.92, count))
