@@ -9,7 +9,7 @@ import pytest
 
 from jaxdl.errors import InputError
 from jaxdl.models import deep_mlp
-from jaxdl.models.deep_mlp import Layer
+from jaxdl.models.deep_mlp import Layer, lsuv
 from jaxdl.models.deep_mlp import signals as eager_signals
 
 signals = jax.jit(eager_signals, static_argnums=(0, 3))
@@ -137,6 +137,30 @@ def test_one_hidden_layer_and_bound_numbers():
     logits, _ = model.apply(params, {}, jnp.ones((2, 7)), None)
     assert logits.shape == (2, CLASSES)
     assert jax.tree.leaves(model.init) == [jnp.float32(1e-3)]
+
+
+@pytest.mark.parametrize("layer", LAYERS[:3], ids=str)
+def test_lsuv(layer):
+    """What each kernel makes of the batch, by the loop: of variance 1; directions stay."""
+    _, variables = made(layer)
+    params = jax.jit(lsuv, static_argnums=0)(layer, variables, jnp.float32(INPUTS)).params
+    outputs = by_loop(layer, params)[1]
+    assert len(outputs) == DEPTH
+    kernels = [params.first.kernel, *params.hidden.kernel, params.last.kernel]
+    for values, kernel in zip([INPUTS, *outputs], kernels, strict=True):
+        np.testing.assert_allclose(np.std(values @ np.asarray(kernel)), 1, rtol=1e-4)
+    ratios = params.hidden.kernel / variables.params.hidden.kernel
+    np.testing.assert_allclose(ratios, np.broadcast_to(ratios[:, :1, :1], ratios.shape), rtol=1e-4)
+    np.testing.assert_array_equal(params.hidden.bias, variables.params.hidden.bias)
+
+
+def test_float64():
+    with jax.enable_x64(True):
+        model = deep_mlp(2, WIDTH, classes=CLASSES, layer=Layer("tanh", "batch"))
+        variables = model.init(jax.random.key(0), jnp.asarray(INPUTS))
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype(np.float64)}
+        logits, _ = model.apply(*variables, jnp.asarray(INPUTS), None)
+        assert logits.dtype == np.float64
 
 
 @pytest.mark.parametrize(

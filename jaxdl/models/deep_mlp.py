@@ -5,6 +5,7 @@ seen of a layer (its outputs, its gradients) is an array with an axis of layers.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -129,6 +130,35 @@ def deep_mlp(
     return Model(Partial(_init, plan, initializer), Partial(_apply, Static(layer)))
 
 
+def lsuv(layer: Layer, variables: Variables, inputs: Float[Array, "batch ..."]) -> Variables:
+    """Layer-sequential unit variance: what each kernel makes of a batch gets the variance 1.
+
+    From the first layer to the last, each kernel is divided by the standard deviation of its
+    outputs, over the batch and all units (Mishkin and Matas 2016, arXiv:1511.06422, algorithm 1,
+    whose loop ends after one round: biases are 0 and the batch stays the same). The paper draws
+    orthogonal kernels first.
+
+    Args:
+        layer: as given to `deep_mlp`, without batch norm, which would undo it.
+        variables: of the model that it gave, at its start.
+        inputs: a batch.
+    """
+
+    def rescale(values: Array, dense: Dense) -> Dense:
+        return dense._replace(kernel=dense.kernel / jnp.std(values @ dense.kernel))
+
+    def go_on(layer: Layer, values: Array, dense: Dense) -> tuple[Array, Dense]:
+        dense = rescale(values, dense)
+        return _hidden_layer(layer, True, values, dense, None, None)[0], dense
+
+    params = variables.params
+    values = scale_pixels(inputs).reshape(len(inputs), -1)
+    values, first = go_on(layer._replace(is_residual=False), values, params.first)
+    values, hidden = lax.scan(partial(go_on, layer), values, params.hidden)
+    last = rescale(values, params.last)
+    return variables._replace(params=DeepParams(first, hidden, last))
+
+
 def signals(
     layer: Layer,
     variables: Variables,
@@ -171,7 +201,7 @@ def _init(
     depth, width, classes, layer = plan.value
 
     def dense(key: Key[Array, ""], inputs: int, outputs: int) -> Dense:
-        return Dense(initializer(key, (inputs, outputs), jnp.float32), jnp.zeros(outputs))
+        return Dense(initializer(key, (inputs, outputs), float), jnp.zeros(outputs))
 
     def hidden(key: Key[Array, ""], inputs: int = width) -> tuple[Dense, nn.Moments]:
         made = dense(key, inputs, width)
