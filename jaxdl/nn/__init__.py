@@ -3,6 +3,7 @@
 from jaxdl.nn.activations import ACTIVATIONS, activation
 from jaxdl.nn.batch_norm import batch_norm
 from jaxdl.nn.cells import CELLS, Cell, State, find_cell
+from jaxdl.nn.choice import one_of
 from jaxdl.nn.convolution import CPU_LAYOUT, change_layout, convolve
 from jaxdl.nn.dropout import dropout
 from jaxdl.nn.flax_cells import from_flax, to_flax
@@ -62,6 +63,7 @@ __all__ = [
     "instance_norm",
     "layer_norm",
     "max_pool",
+    "one_of",
     "recur",
     "rms_norm",
     "standardize",
