@@ -2,29 +2,37 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdl import nn
 from jaxdl.errors import InputError
 from jaxdl.models import deep_mlp
-from jaxdl.models.deep_mlp import Layer, lsuv
+from jaxdl.models.deep_mlp import NORMS, Layer, lsuv, one_norm_of
 from jaxdl.models.deep_mlp import signals as eager_signals
+from jaxdl.types import Variables
 
 signals = jax.jit(eager_signals, static_argnums=(0, 3))
 
 DEPTH, WIDTH, CLASSES, BATCH = 4, 6, 3, 5
 INPUTS = np.random.default_rng(0).normal(size=(BATCH, 7))
+INPUTS_32 = jnp.float32(INPUTS)
 LAYERS = [
     Layer("tanh"),
     Layer("tanh", is_residual=True),
     Layer("sigmoid", "layer"),
     Layer("relu", "batch"),
     Layer("tanh", "batch", is_residual=True),
+    Layer("tanh", "renorm"),
+    Layer("tanh", "rms"),
+    Layer("relu", "weight"),
 ]
 
 
+STATEFUL = ("batch", "renorm")
 WEIGHTS = np.float32(np.random.default_rng(1).normal(size=CLASSES))
 
 
@@ -57,14 +65,23 @@ def by_loop(layer, params, offsets=None, running=None):
     hidden = [jax.tree.map(lambda leaf, k=k: leaf[k], params.hidden) for k in range(DEPTH - 1)]
     values, outputs, moments = INPUTS, [], []
     for place, dense in enumerate([params.first, *hidden]):
-        before = values @ dense.kernel + dense.bias
-        if layer.normalization != "none":
-            axis = 0 if layer.normalization == "batch" else 1
+        kernel = dense.kernel
+        if layer.normalization == "weight":
+            kernel = dense.learned * kernel / np.linalg.norm(kernel, axis=0)
+        before = values @ kernel + dense.bias
+        if layer.normalization not in ("none", "weight"):
+            axis = 0 if layer.normalization in STATEFUL else 1
             mean, variance = before.mean(axis, keepdims=True), before.var(axis, keepdims=True)
             moments.append((mean, variance))
+            if layer.normalization == "rms":
+                mean, variance = 0.0, np.square(before).mean(axis, keepdims=True)
             if running is not None:
                 mean, variance = running[place]
-            before = (before - mean) / np.sqrt(variance + 1e-5)
+            deviation = np.sqrt(variance + 1e-5)
+            before = (before - mean) / deviation
+            if layer.normalization == "renorm" and running is None:
+                # By the averages of no batch, 0 and 1, within the limits.
+                before = before * np.clip(deviation, 1 / 3, 3) + np.clip(mean, -5, 5)
             before = before * dense.learned.scale + dense.learned.shift
         now = activation(before)
         if layer.is_residual and place:
@@ -85,7 +102,7 @@ def test_forward(layer):
     np.testing.assert_allclose(logits, expected, atol=2e-5)
     seen = signals(layer, variables, jnp.float32(INPUTS), loss)
     np.testing.assert_allclose(seen.outputs, outputs, atol=2e-5)
-    if layer.normalization != "batch":
+    if layer.normalization not in STATEFUL:
         assert state == {}
         return
     running = [(0.1 * mean, 0.9 + 0.1 * variance) for mean, variance in moments]
@@ -108,6 +125,71 @@ def test_gradients_by_the_outputs(layer):
         offsets[place] = 1e-5
         slope = (total(offsets) - total(-offsets)) / 2e-5
         np.testing.assert_allclose(seen.gradients[place], slope, rtol=2e-3, atol=2e-4)
+
+
+def test_one_norm_of_several():
+    """Is that norm, in training, in evaluation and in what is seen; one program for all of them."""
+    names = tuple(NORMS)
+    keys = jax.random.split(jax.random.key(1), BATCH)
+
+    @jax.jit
+    @chex.assert_max_traces(1)
+    def chosen(index, params, state):
+        layer = Layer("tanh", one_norm_of(names, index))
+        model = deep_mlp(DEPTH, WIDTH, classes=CLASSES, layer=layer)
+        logits, moved = model.apply(params, state, INPUTS_32, keys)
+        evaluated, _ = model.apply(params, moved, INPUTS_32, None)
+        seen = eager_signals(layer, Variables(params, state), INPUTS_32, loss)
+        return logits, evaluated, seen, moved
+
+    layer = Layer("tanh", one_norm_of(names, 0))
+    model = deep_mlp(DEPTH, WIDTH, classes=CLASSES, layer=layer)
+    drawn = model.init(jax.random.key(0), INPUTS_32[:1])
+    for index, name in enumerate(names):
+        layer = Layer("tanh", name)
+        own, variables = made(layer)
+        params = variables.params
+        among_all = drawn.params._replace(
+            first=with_learned(drawn.params.first, params.first),
+            hidden=with_learned(drawn.params.hidden, params.hidden),
+            last=params.last,
+        )
+        logits, evaluated, seen, moved = chosen(index, among_all, drawn.model_state)
+        expected, state = jax.jit(own.apply)(*variables, INPUTS_32, keys)
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            evaluated, own.apply(params, state, INPUTS_32, None)[0], rtol=1e-4, atol=1e-5
+        )
+        np.testing.assert_allclose(
+            seen.gradients,
+            signals(layer, variables, INPUTS_32, loss).gradients,
+            rtol=1e-3,
+            atol=1e-5,
+        )
+        if name in STATEFUL:
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), moved, state)
+
+
+def with_learned(among_all, own):
+    """A layer's own parameters, and what it has learned among what others have."""
+    kinds = [type(learned) for learned in among_all.learned]
+    assert len(kinds) == len(set(kinds)) == 3  # nothing, scales and shifts, lengths
+    learned = [
+        own.learned if type(other) is type(own.learned) else other for other in among_all.learned
+    ]
+    return own._replace(learned=tuple(learned))
+
+
+def test_an_activation_of_several():
+    """Its number is a leaf of the model."""
+    functions = [nn.activation(name) for name in ("tanh", "relu")]
+    layer = Layer(nn.one_of(functions, jnp.int32(1)))
+    model = deep_mlp(2, WIDTH, classes=CLASSES, layer=layer)
+    plain = deep_mlp(2, WIDTH, classes=CLASSES, layer=Layer("relu"))
+    variables = model.init(jax.random.key(0), INPUTS_32[:1])
+    expected, _ = plain.apply(*variables, INPUTS_32, None)
+    np.testing.assert_allclose(model.apply(*variables, INPUTS_32, None)[0], expected, rtol=1e-6)
+    assert jax.tree.leaves(model.apply) == [jnp.int32(1)]
 
 
 def test_norms_of_the_kernels_gradients():

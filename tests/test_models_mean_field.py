@@ -7,6 +7,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from jaxdl.errors import InputError
 from jaxdl.models.deep_mlp import Layer
 from jaxdl.models.mean_field import expected_signals, moments
 
@@ -90,3 +91,8 @@ def test_it_is_exact_in_float64():
     np.testing.assert_allclose(relu.square, 0.5, rtol=1e-12)
     np.testing.assert_allclose(relu.squared_slope, 0.5, rtol=1e-12)
     assert jnp.zeros(1).dtype == np.float32
+
+
+def test_no_theory_of_a_norm():
+    with pytest.raises(InputError, match="'rms' has no theory here: give none or layer or batch"):
+        expected_signals(Layer(normalization="rms"), [1.0])

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.vanishing_gradients.networks import ACTIVATIONS, HE, XAVIER, network
-from jaxdl import losses, nn, plots
+from jaxdl import losses, plots
 from jaxdl.claims import Claim
-from jaxdl.models.deep_mlp import Layer, signals
+from jaxdl.models.deep_mlp import Layer, find_activation, signals
 from jaxdl.models.mean_field import Expected, expected_signals
 from jaxdl.statistics import mean_and_interval
 from jaxdl.sweep import sweep
@@ -126,7 +126,7 @@ def look_at(layer: Layer, variables: Variables, digits: Examples) -> Seen:
     loss = Partial(losses.softmax_cross_entropy, labels=digits.targets)
     seen = signals(layer, variables, digits.inputs, loss)
     ones = jnp.ones_like(seen.before)
-    _, slopes = jax.jvp(nn.activation(layer.activation), (seen.before,), (ones,))
+    _, slopes = jax.jvp(find_activation(layer.activation), (seen.before,), (ones,))
     return Seen(*(jnp.mean(jnp.square(of), axis=(1, 2)) for of in (seen.gradients, slopes)))
 
 

@@ -4,7 +4,7 @@ A program of fifty layers is as large as one of two, so that depth costs no comp
 seen of a layer (its outputs, its gradients) is an array with an axis of layers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,26 +18,44 @@ from jaxtyping import Array, Float, Key
 from jaxdl import nn
 from jaxdl.errors import InputError, near_names
 from jaxdl.pixels import scale_pixels
-from jaxdl.types import Keys, Model, ModelState, Static, Variables, as_pytree
+from jaxdl.types import Keys, Model, ModelState, Number, Static, Variables, as_pytree
 
-NORMALIZATIONS = ("none", "batch", "layer")
+Activation = str | Callable[[Array], Array]
+"""Of each element; by name (`jaxdl.nn.activation`), or a function."""
+
+
+class Norm(NamedTuple):
+    """How a hidden layer comes to its pre-activations.
+
+    Attributes:
+        init: ``(kernel) -> learned``: what it learns besides the kernel and the bias, at first.
+        apply: ``(inputs, dense, running, *, trains) -> (before, running)``, of the layer's inputs
+            ``(batch, inputs)``, its `Dense`, the running averages, and whether they are moved.
+        is_stateful: whether there are running averages; else ``running`` is None.
+    """
+
+    init: Callable[[Array], Any]
+    apply: Callable[..., tuple[Array, Any]]
+    is_stateful: bool = False
 
 
 class Layer(NamedTuple):
-    """What each hidden layer does; hashable.
+    """What each hidden layer does; hashable, where activation and norm are given by name.
 
     ``h + f(norm(W h + b))`` if residual, else without the first term; the first hidden layer, whose
     inputs are of another width, is never residual.
 
     Attributes:
-        activation: f, by name (`jaxdl.nn.activation`).
-        normalization: of `NORMALIZATIONS`.
+        activation: f.
+        normalization: by name, of `NORMS`, or one like them. Numbers may be bound to functions
+            (`jax.tree_util.Partial`): which of several it is, say (`jaxdl.nn.one_of` of
+            activations, `one_norm_of`).
         is_residual: whether the layer's input is added to its output (He et al. 2016,
             arXiv:1512.03385).
     """
 
-    activation: str = "relu"
-    normalization: str = "none"
+    activation: Activation = "relu"
+    normalization: str | Norm = "none"
     is_residual: bool = False
 
 
@@ -50,7 +68,7 @@ class Dense(NamedTuple):
     kernel: Float[Array, "*layers inputs outputs"]
     bias: Float[Array, "*layers outputs"]
     learned: Any = ()
-    """`jaxdl.nn.ScaleAndShift` of its norm."""
+    """Of its norm: `jaxdl.nn.ScaleAndShift`, or the lengths of weight norm."""
 
 
 class DeepParams(NamedTuple):
@@ -67,7 +85,7 @@ class Plan(NamedTuple):
     depth: int
     width: int
     classes: int
-    layer: Layer
+    is_stateful: bool
 
 
 class Signals(NamedTuple):
@@ -118,16 +136,36 @@ def deep_mlp(
     """
     if depth < 1:
         raise InputError(f"a depth of {depth}: give 1 hidden layer or more")
-    if layer.normalization not in NORMALIZATIONS:
-        raise InputError(
-            f"no norm {layer.normalization!r}; {near_names(layer.normalization, NORMALIZATIONS)}"
-        )
-    nn.activation(layer.activation)
+    norm, activation = find_norm(layer.normalization), find_activation(layer.activation)
     if isinstance(kernel_initializer, str):
         kernel_initializer = nn.initializer(kernel_initializer)
-    plan = Static(Plan(depth, width, classes, layer))
-    initializer = as_pytree(kernel_initializer)
-    return Model(Partial(_init, plan, initializer), Partial(_apply, Static(layer)))
+    plan = Static(Plan(depth, width, classes, norm.is_stateful))
+    drawn_by, done_by = as_pytree(((kernel_initializer, norm.init), (activation, norm.apply)))
+    return Model(
+        Partial(_init, plan, *drawn_by), Partial(_apply, Static(layer.is_residual), *done_by)
+    )
+
+
+def find_norm(norm: str | Norm) -> Norm:
+    """The norm of this name, of `NORMS`; one that is no name is given back.
+
+    Raises:
+        InputError: there is none.
+    """
+    if isinstance(norm, Norm):
+        return norm
+    if norm not in NORMS:
+        raise InputError(f"no norm {norm!r}; {near_names(norm, NORMS)}")
+    return NORMS[norm]
+
+
+def find_activation(activation: Activation) -> Callable[[Array], Array]:
+    """The activation of this name (`jaxdl.nn.activation`); one that is no name is given back.
+
+    Raises:
+        InputError: there is none.
+    """
+    return nn.activation(activation) if isinstance(activation, str) else activation
 
 
 def lsuv(layer: Layer, variables: Variables, inputs: Float[Array, "batch ..."]) -> Variables:
@@ -191,37 +229,154 @@ def signals(
     return Signals(seen.before, seen.outputs, of_outputs, jnp.sqrt(squares) / len(inputs))
 
 
+def hidden_outputs(
+    layer: Layer, variables: Variables, inputs: Float[Array, "batch ..."], *, trains: bool = True
+) -> Float[Array, "depth batch width"]:
+    """The outputs of the hidden layers, as `signals` has them, without going back."""
+    _, (seen, _) = _forward(layer, *variables, inputs, trains)
+    return seen.outputs
+
+
+# --- norms ---------------------------------------------------------------------------------------
+
+
+def _linear(inputs: Array, dense: Dense) -> Array:
+    return inputs @ dense.kernel + dense.bias[None]
+
+
+def _no_norm(inputs: Array, dense: Dense, running, *, trains: bool) -> tuple[Array, Any]:
+    return _linear(inputs, dense), running
+
+
+def _batch_norm(inputs: Array, dense: Dense, running, *, trains: bool) -> tuple[Array, Any]:
+    values = _linear(inputs, dense)
+    if trains:
+        return nn.batch_norm_in_training(values, dense.learned, running)
+    return nn.batch_norm_in_evaluation(values, dense.learned, running), running
+
+
+def _batch_renorm(inputs: Array, dense: Dense, running, *, trains: bool) -> tuple[Array, Any]:
+    if trains:
+        return nn.batch_renorm(_linear(inputs, dense), dense.learned, running)
+    return _batch_norm(inputs, dense, running, trains=False)
+
+
+def _layer_norm(inputs: Array, dense: Dense, running, *, trains: bool) -> tuple[Array, Any]:
+    return nn.layer_norm(_linear(inputs, dense), dense.learned), running
+
+
+def _rms_norm(inputs: Array, dense: Dense, running, *, trains: bool) -> tuple[Array, Any]:
+    scaled = nn.rms_norm(_linear(inputs, dense), dense.learned.scale)
+    return scaled + dense.learned.shift[None], running
+
+
+def _weight_norm(inputs: Array, dense: Dense, running, *, trains: bool) -> tuple[Array, Any]:
+    kernel = nn.weight_norm(dense.kernel, dense.learned)
+    return _linear(inputs, dense._replace(kernel=kernel)), running
+
+
+def _nothing(kernel: Array) -> tuple[()]:
+    return ()
+
+
+def _unit(kernel: Array) -> nn.ScaleAndShift:
+    return nn.init_scale_and_shift(kernel.shape[-1])
+
+
+def _lengths(kernel: Array) -> Array:
+    return jnp.linalg.norm(kernel, axis=0)
+
+
+NORMS = {
+    "none": Norm(_nothing, _no_norm),
+    "batch": Norm(_unit, _batch_norm, is_stateful=True),
+    "renorm": Norm(_unit, _batch_renorm, is_stateful=True),
+    "layer": Norm(_unit, _layer_norm),
+    "rms": Norm(_unit, _rms_norm),
+    "weight": Norm(_lengths, _weight_norm),
+}
+"""By name. All are those of `jaxdl.nn`; weight norm starts as the network without a norm does."""
+
+
+def one_norm_of(norms: Sequence[str | Norm], index: Number) -> Norm:
+    """The norm of this number, which may be traced: one program for networks of all of them.
+
+    Those that begin alike share what they learn, since only one is there: a tuple, with an entry
+    for each ``init`` among them.
+
+    Raises:
+        InputError: there is no norm of a name.
+
+    >>> norm = one_norm_of(["batch", "layer"], jnp.array(1))
+    >>> model = deep_mlp(3, 8, classes=2, layer=Layer("tanh", norm))
+    """
+    found = [find_norm(norm) for norm in norms]
+    inits = tuple(dict.fromkeys(norm.init for norm in found))
+    branches = tuple((inits.index(norm.init), norm.apply) for norm in found)
+    apply = Partial(_apply_one, Static(branches), jnp.asarray(index, jnp.int32))
+    return Norm(Partial(_init_each, Static(inits)), apply, is_stateful=True)
+
+
+def _init_each(inits: Static[tuple[Callable, ...]], kernel: Array) -> tuple:
+    return tuple(init(kernel) for init in inits.value)
+
+
+def _apply_one(
+    norms: Static[tuple[tuple[int, Callable], ...]],
+    index,
+    inputs: Array,
+    dense: Dense,
+    running,
+    *,
+    trains: bool,
+) -> tuple[Array, Any]:
+    def branch(place: int, apply: Callable, inputs: Array, dense: Dense, running):
+        own = dense._replace(learned=dense.learned[place])
+        return apply(inputs, own, running, trains=trains)
+
+    branches = [partial(branch, *norm) for norm in norms.value]
+    return lax.switch(index, branches, inputs, dense, running)
+
+
 # --- init and apply ------------------------------------------------------------------------------
 
 
 @jax.jit
 def _init(
-    plan: Static[Plan], initializer: Initializer, key: Key[Array, ""], inputs: Array
+    plan: Static[Plan],
+    initializer: Initializer,
+    init_learned: Callable[[Array], Any],
+    key: Key[Array, ""],
+    inputs: Array,
 ) -> Variables:
-    depth, width, classes, layer = plan.value
+    depth, width, classes, is_stateful = plan.value
 
     def dense(key: Key[Array, ""], inputs: int, outputs: int) -> Dense:
         return Dense(initializer(key, (inputs, outputs), float), jnp.zeros(outputs))
 
     def hidden(key: Key[Array, ""], inputs: int = width) -> tuple[Dense, nn.Moments]:
         made = dense(key, inputs, width)
-        if layer.normalization != "none":
-            made = made._replace(learned=nn.init_scale_and_shift(width))
-        return made, nn.init_moments(width)
+        return made._replace(learned=init_learned(made.kernel)), nn.init_moments(width)
 
     keys = jax.random.split(key, depth + 1)
     first, of_first = hidden(keys[0], inputs.size // len(inputs))
     behind, of_behind = jax.vmap(hidden)(keys[2:])
     params = DeepParams(first, behind, dense(keys[1], width, classes))
-    is_stateful = layer.normalization == "batch"
     return Variables(params, {"first": of_first, "hidden": of_behind} if is_stateful else {})
 
 
 def _apply(
-    layer: Static[Layer], params: DeepParams, model_state: ModelState, inputs: Array, keys: Keys
+    is_residual: Static[bool],
+    activation: Callable[[Array], Array],
+    apply_norm: Callable[..., tuple[Array, Any]],
+    params: DeepParams,
+    model_state: ModelState,
+    inputs: Array,
+    keys: Keys,
 ) -> tuple[Float[Array, "batch classes"], ModelState]:
+    layer = Layer(activation, Norm(_nothing, apply_norm), is_residual.value)
     trains = keys is not None
-    logits, (_, model_state) = _forward(layer.value, params, model_state, inputs, trains)
+    logits, (_, model_state) = _forward(layer, params, model_state, inputs, trains)
     return logits, model_state
 
 
@@ -271,14 +426,9 @@ def _hidden_layer(
     layer: Layer, trains: bool, values: Array, dense: Dense, running, offset: Array | None
 ) -> tuple[Array, tuple[_Seen, Any]]:
     """The outputs; what was seen, and the running averages of batch norm."""
-    before = values @ dense.kernel + dense.bias[None]
-    if layer.normalization == "layer":
-        before = nn.layer_norm(before, dense.learned)
-    elif layer.normalization == "batch" and trains:
-        before, running = nn.batch_norm_in_training(before, dense.learned, running)
-    elif layer.normalization == "batch":
-        before = nn.batch_norm_in_evaluation(before, dense.learned, running)
-    outputs = nn.activation(layer.activation)(before)
+    norm, activation = find_norm(layer.normalization), find_activation(layer.activation)
+    before, running = norm.apply(values, dense, running, trains=trains)
+    outputs = activation(before)
     if layer.is_residual:
         outputs = values + outputs
     if offset is not None:

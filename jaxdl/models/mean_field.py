@@ -43,8 +43,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdl import nn
-from jaxdl.models.deep_mlp import Layer
+from jaxdl.errors import InputError
+from jaxdl.models.deep_mlp import Activation, Layer, find_activation
+
+NORMS = ("none", "layer", "batch")
+"""Those that there is a theory of, by name."""
 
 # Midpoints, so that 0, where some activations bend or jump, is between two of them.
 _STEP = 0.01
@@ -86,7 +89,7 @@ class Expected(NamedTuple):
         return np.append(np.cumprod(self.factors[::-1])[::-1], 1.0)
 
 
-def moments(activation: str, variance: float = 1.0) -> Moments:
+def moments(activation: Activation, variance: float = 1.0) -> Moments:
     """The moments of an activation, to about 1e-6, of pre-activations of mean 0.
 
     >>> np.round(moments("relu", 2.0), 4).tolist()
@@ -104,20 +107,26 @@ def expected_signals(
     """What `jaxdl.models.deep_mlp.signals` finds on the average over kernels, if layers are wide.
 
     Args:
-        layer: what each hidden layer does.
+        layer: what each hidden layer does; its norm by name, of those in the table above.
         gains: of each, inputs times variance of the weights.
         square: the mean square of the network's inputs.
 
-    >>> expected_signals(Layer("relu"), gains=[1.0] * 4).before.tolist()
+    Raises:
+        InputError: there is no theory of the norm here.
+
+    >>> expected_signals(Layer("relu"), gains=[1.0] * 4).before.round(6).tolist()
     [1.0, 0.5, 0.25, 0.125]
     """
+    norm = layer.normalization
+    if not isinstance(norm, str) or norm not in NORMS:
+        raise InputError(f"the norm {norm!r} has no theory here: give {' or '.join(NORMS)}")
     mean, seen = 0.0, []
     for place, gain in enumerate(gains):
-        scale = {"none": gain, "layer": 1 / square, "batch": 1 / (square - mean**2)}
-        before = gain * square if layer.normalization == "none" else 1.0
+        scale = dict(zip(NORMS, (gain, 1 / square, 1 / (square - mean**2)), strict=True))
+        before = gain * square if norm == "none" else 1.0
         of = moments(layer.activation, before)
         is_residual = layer.is_residual and place > 0
-        factor = scale[layer.normalization] * of.squared_slope + is_residual
+        factor = scale[norm] * of.squared_slope + is_residual
         if is_residual:
             # What is added is of weights of its own: E h f is E h E f.
             mean, square = mean + of.mean, square + 2 * mean * of.mean + of.square
@@ -129,5 +138,7 @@ def expected_signals(
 
 
 @partial(jax.jit, static_argnames="activation")
-def _values_and_slopes(activation: str, points: Float[Array, " points"]) -> tuple[Array, Array]:
-    return jax.jvp(nn.activation(activation), (points,), (jnp.ones_like(points),))
+def _values_and_slopes(
+    activation: Activation, points: Float[Array, " points"]
+) -> tuple[Array, Array]:
+    return jax.jvp(find_activation(activation), (points,), (jnp.ones_like(points),))
