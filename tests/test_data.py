@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from idx_files import idx_bytes, random_splits, small_source, write_originals
 
-from jaxdl.data import FASHION_MNIST_CLASSES, load, repeat_first, split_validation
+from jaxdl.data import FASHION_MNIST_CLASSES, halve_pixels, load, repeat_first, split_validation
 from jaxdl.data.idx import parse_idx
 from jaxdl.data.originals import read_originals
 from jaxdl.data.sources import FASHION_MNIST, MNIST, SOURCES, IdxSource
@@ -373,6 +373,15 @@ def test_splits_without_a_class_are_refused(counts, fraction, problem):
     line = message(split_validation, numbered(counts), fraction)
     assert str(fraction) in line
     assert problem in line
+
+
+def test_halved_images_by_hand():
+    whole = load("mnist_5k")
+    half = halve_pixels(whole)
+    images = np.asarray(whole.test.inputs[:3], np.float64)[..., 0] / 255
+    expected = sum(images[:, i::2, j::2] for i in range(2) for j in range(2)) / 4
+    np.testing.assert_allclose(half.test.inputs[:3, ..., 0], expected, atol=1e-6)
+    np.testing.assert_array_equal(half.test.targets, whole.test.targets)
 
 
 def test_tfds_is_imported_only_where_it_is_needed():

@@ -100,14 +100,13 @@ def test_curvature_by_all_eigenvalues(monkeypatch):
         flat = flat - 1e-3 * jax.grad(loss)(flat)
 
 
-def test_small_images_by_hand():
-    images = np.zeros((2, 28, 28, 1), np.uint8)
-    images[1, :2, :2] = 255
-    small = edge.small_and_centred(Examples(jnp.asarray(images), jnp.array([3, 7])))
-    assert small.inputs.shape == (2, 14, 14)
-    assert small.inputs[:, 0, 0].tolist() == [-0.5, 0.5]
-    assert float(jnp.abs(small.inputs).sum()) == 1.0
-    assert small.targets.argmax(axis=1).tolist() == [3, 7]
+def test_centred_images_by_hand():
+    images = np.zeros((2, 14, 14, 1), np.float32)
+    images[1, 0, 0] = 1
+    centred = edge.centred(Examples(jnp.asarray(images), jnp.array([3, 7])))
+    assert centred.inputs[:, 0, 0, 0].tolist() == [-0.5, 0.5]
+    assert float(jnp.abs(centred.inputs).sum()) == 1.0
+    assert centred.targets.argmax(axis=1).tolist() == [3, 7]
 
 
 def test_claim_of_the_edge_can_fail():

@@ -87,7 +87,7 @@ def run(config: Config) -> None:
     with open_run("learning_rate", config) as directory:
         descents = quadratic.measure()
         at_edge = edge.measure(
-            dataset.train,
+            data.halve_pixels(dataset).train,
             steps=config.descent_steps,
             seeds=config.tuning_seeds,
             seed=config.seed,

@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 
 from jaxdl import losses, models, plots
 from jaxdl.claims import Claim
-from jaxdl.pixels import scale_pixels
 from jaxdl.statistics import mean_and_interval, write_interval
 from jaxdl.sweep import sweep
 from jaxdl.types import Examples, Model, Number, Static
@@ -46,17 +45,15 @@ def measure(images: Examples, *, steps: int, seeds: int, seed: int, mesh: Mesh) 
     """Descends with each of `RATES` from every seed, on the first `IMAGES` of some images."""
     network = models.mlp(WIDTHS, classes=10, activation="tanh", kernel_initializer="lecun_normal")
     keys = jax.random.split(jax.random.key(seed), seeds)
-    run = Partial(descend, Static(steps), network, small_and_centred(images))
+    run = Partial(descend, Static(steps), network, centred(images))
     return jax.tree.map(np.asarray, sweep(run, keys, jnp.array(RATES), mesh=mesh))
 
 
-def small_and_centred(images: Examples) -> Examples:
-    """The first `IMAGES`, each 2x2 pixels as one, less their mean; classes as one-hot vectors."""
-    pixels = scale_pixels(images.inputs[:IMAGES])
-    count, height, width, _ = pixels.shape
-    small = pixels.reshape(count, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
+def centred(images: Examples) -> Examples:
+    """The first `IMAGES`, less their mean; classes as one-hot vectors."""
+    pixels = images.inputs[:IMAGES]
     classes = jax.nn.one_hot(images.targets[:IMAGES], 10)
-    return Examples(small - small.mean(axis=0, keepdims=True), classes)
+    return Examples(pixels - pixels.mean(axis=0, keepdims=True), classes)
 
 
 def descend(

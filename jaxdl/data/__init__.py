@@ -7,7 +7,13 @@ integers, `contiguous_streams`, `windows` or `random_windows` cut them. To class
 TFDS is imported only where a set is prepared, or read for the first time.
 """
 
-from jaxdl.data.dataset import Dataset, repeat_first, split_validation, standardize_pixels
+from jaxdl.data.dataset import (
+    Dataset,
+    halve_pixels,
+    repeat_first,
+    split_validation,
+    standardize_pixels,
+)
 from jaxdl.data.load import load
 from jaxdl.data.load_text import load_text
 from jaxdl.data.prepared import prepare
@@ -46,6 +52,7 @@ __all__ = [
     "character_vocabulary",
     "contiguous_streams",
     "count_vectors",
+    "halve_pixels",
     "image_sequences",
     "inverse_document_frequencies",
     "load",
