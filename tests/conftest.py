@@ -14,6 +14,8 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
+# Of the workers of pytest-xdist, which begin after this: see experiments/__init__.py.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
