@@ -282,13 +282,14 @@ def ensemble_claim(passes: Sequence[int], found: Found) -> Claim:
 @plots.styled
 def draw_sizes(plan: Plan, found: dict[int, Pair]) -> Figure:
     """The course of the loss from each number of digits; what dropout gains in the end."""
-    figure = Figure(figsize=(3.2 * len(found) + 3.4, 3.8), layout="constrained")
+    figure = Figure(figsize=(3.2 * len(found) + 3.4, 4.1), layout="constrained")
     *all_axes, last = figure.subplots(1, len(found) + 1)
     for axes, (size, pair) in zip(all_axes, found.items(), strict=True):
         draw_courses(axes, plan, pair)
         axes.set_title(f"{size:,} digits")
     all_axes[0].set_ylabel("cross-entropy (nats)")
-    all_axes[0].legend()
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(2 * len(found), 4))
     gains = 100 * np.stack([pair.gain() for pair in found.values()], axis=1)
     plots.draw_errorbars(last, np.array(list(found)), gains, color=plots.BLUE, marker="o", ls="")
     last.axhline(0, color="black", lw=1)
