@@ -178,6 +178,7 @@ def draw_network(by_adam: Mapping[str, Trials], updates: int) -> Figure:
         axes.set(xscale="log", xlabel="strength / the one that validation chose")
         axes.legend()
     left.set(ylabel="norm of weights from blank pixels / that at first")
-    right.set(ylabel="test loss (nats)")
+    low, high = right.get_ylim()
+    right.set(ylabel="test loss (nats)", ylim=(low, high + 0.4 * (high - low)))  # for the legend
     figure.suptitle("Adam, 95% intervals over seeds")
     return figure
