@@ -10,9 +10,9 @@ Claims:
       2014, section 4); tanh behind them is off by half its curvature times the variance of its
       input.
     - The mean over N random masks is off by what one mask is, over the root of N.
-    - A network that is too large for its data does better with it, in loss than at any epoch
-      without it (Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
-      Overfitting", 2014, figure 4).
+    - A network that is too large for its data does better with it (Srivastava et al., "Dropout: A
+      Simple Way to Prevent Neural Networks from Overfitting", 2014, figure 4), in loss also where
+      both are stopped at their best epoch.
     - Of too few digits it is not enough: the network learns them by heart with all of the noise
       (figure 10 there).
     - A network that was trained so is an ensemble: its accuracy averaged over ever more masks rises
