@@ -307,5 +307,5 @@ def draw_clipping(found: Mapping[str, Learned]) -> Figure:
     axes.set_xticks(RATES, [f"{rate:g}" for rate in RATES], minor=False)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(True)
-    axes.legend()
+    axes.legend(loc="center left", bbox_to_anchor=(0, 0.31))
     return figure
