@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
 from jaxdl import losses, models, nn
 from jaxdl.data import Dataset
-from jaxdl.models.deep_mlp import DeepParams, Layer, signals
+from jaxdl.models.deep_mlp import DeepParams, Layer, find_activation, signals
 from jaxdl.nn import ACTIVATIONS
 from jaxdl.sweep import sweep
 from jaxdl.types import Examples, Number, Static, Variables
@@ -94,8 +95,8 @@ class Units(NamedTuple):
         dead: the share of units whose slope is dead on every example.
     """
 
-    flat: Float[Array, "*runs depth"]
-    dead: Float[Array, "*runs depth"]
+    flat: Float[Array | np.ndarray, "*runs depth"]
+    dead: Float[Array | np.ndarray, "*runs depth"]
 
 
 class Read(NamedTuple):
@@ -111,13 +112,13 @@ class Read(NamedTuple):
         outside: the share of what is put out for test examples that is below 0 or above 1.
     """
 
-    loss: Float[Array, "*runs"]
-    accuracy: Float[Array, "*runs"]
+    loss: Float[Array | np.ndarray, "*runs"]
+    accuracy: Float[Array | np.ndarray, "*runs"]
     start: Units
     end: Units
-    moved: Float[Array, "*runs"]
-    off: Float[Array, "*runs"]
-    outside: Float[Array, "*runs"]
+    moved: Float[Array | np.ndarray, "*runs"]
+    off: Float[Array | np.ndarray, "*runs"]
+    outside: Float[Array | np.ndarray, "*runs"]
 
 
 def train_all(
@@ -190,7 +191,7 @@ def look(
 ) -> Units:
     """Where the units of a network are flat."""
     before = signals(layer, variables, inputs, lambda logits: logits[:, 0]).before
-    _, slopes = jax.jvp(layer.activation, (before,), (jnp.ones_like(before),))
+    _, slopes = jax.jvp(find_activation(layer.activation), (before,), (jnp.ones_like(before),))
     parts = jnp.abs(slopes) / steepest
     return Units((parts < FLAT).mean(axis=(1, 2)), (parts < DEAD).all(axis=1).mean(axis=1))
 

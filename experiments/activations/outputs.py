@@ -205,9 +205,9 @@ def classes_claim(found: Mapping[str, Fitted], examples: Examples) -> Claim:
         + ", ".join(f"{of.min():.0%} with {name}" for name, of in right.items())
         + "; expected all, then less than 95% as by least squares solved "
         f"({by_solver:.0%}, outputs off by {off:.0e}, expected below 0.001); that "
-        f"puts out up to {linear.outputs.max():.2f} for a probability, expected above 1.05; softmax "
-        f"puts out {softmax.outputs.min():g} with slopes of {softmax.slope.max():g}, expected 1 "
-        "and 0",
+        f"puts out up to {linear.outputs.max():.2f} for a probability, expected above 1.05; of "
+        f"softmax the output is {softmax.outputs.min():g} and slopes {softmax.slope.max():g}, "
+        "expected 1 and 0",
     )
 
 
@@ -284,13 +284,10 @@ def draw_classes(axes: Axes, found: Mapping[str, Fitted], points: Examples) -> N
     """What the first seed makes of the points."""
     x, labels = (np.asarray(of)[:, 0] for of in points)
     axes.plot(x, labels, ".", color=plots.GREY, label="the class")
-    styles = (
-        {"color": plots.BLUE},
-        {"color": plots.RED, "ls": "--"},
-        {"color": "black", "ls": ":"},
-    )
-    for (name, of), style in zip(found.items(), styles, strict=True):
-        axes.plot(x, of.outputs[0], **style, label=name)
+    for (name, of), colour, ls in zip(
+        found.items(), (plots.BLUE, plots.RED, "black"), ("-", "--", ":"), strict=True
+    ):
+        axes.plot(x, of.outputs[0], ls, color=colour, label=name)
     axes.axhline(0.5, color="black", lw=0.6)
     axes.set(xlabel="input", ylabel="output", title="two classes: told apart at 1/2")
     axes.set_ylim(-0.1, 2.3)

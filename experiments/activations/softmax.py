@@ -114,7 +114,7 @@ def overflow(seed: int) -> Overflow:
     """Each format, and logits far from 0 in float32."""
     rng = np.random.default_rng([seed, 1])
     logits = np.float32(rng.uniform(-1, 1, size=(DRAWS, CLASSES)))
-    shifted = logits + np.float32(LARGE)[:, None, None]
+    shifted = logits + np.array(LARGE, np.float32)[:, None, None]
     both = jax.jit(lambda z: (naive(z), jax.nn.softmax(z)))
     as_written, ours = map(np.asarray, both(jnp.asarray(shifted)))
     # Of the logits as float32 has them, which is all that a softmax is given.
