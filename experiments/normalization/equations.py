@@ -128,12 +128,13 @@ def of_gradients(
 
     ours, by_learned = jax.grad(total, argnums=(0, 1))(values, learned)
     x, dy = (of.reshape(-1, FEATURES) for of in (values, slopes))
-    mean, variance = x.mean(axis=0), x.var(axis=0)
+    mean, variance = x.mean(axis=0, keepdims=True), x.var(axis=0, keepdims=True)
     deviation = jnp.sqrt(variance + EPSILON)
     normalized = (x - mean) / deviation
-    by_normalized = dy * learned.scale
-    by_variance = (by_normalized * (x - mean)).sum(axis=0) * -(deviation**-3) / 2
-    by_mean = -by_normalized.sum(axis=0) / deviation - 2 * by_variance * (x - mean).mean(axis=0)
+    by_normalized = dy * learned.scale[None]
+    by_variance = jnp.sum(by_normalized * (x - mean), axis=0, keepdims=True) / -2 / deviation**3
+    by_mean = -jnp.sum(by_normalized, axis=0, keepdims=True) / deviation
+    by_mean += by_variance * jnp.mean(-2 * (x - mean), axis=0, keepdims=True)
     by_x = by_normalized / deviation + by_variance * 2 * (x - mean) / len(x) + by_mean / len(x)
     return {
         "gradient by values": (ours.reshape(-1, FEATURES), by_x),
@@ -222,7 +223,7 @@ def scale_weights(seed: int) -> dict[str, Scaled]:
             for name, layer in LAYERS.items()
         }
 
-    found = scaled(jnp.stack([kernel, SCALE * kernel, of_one * kernel]))
+    found = scaled(jnp.stack([kernel, SCALE * kernel, of_one[None] * kernel]))
 
     def one(outputs: Array, norms: Array) -> Scaled:
         of_all, of_one = (apart((outputs[0], outputs[k])) for k in (1, 2))
