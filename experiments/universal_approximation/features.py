@@ -1,0 +1,396 @@
+"""Hidden units drawn and left, and hidden units that learn: the error against their number."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Bool, Float, Key
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.universal_approximation.pieces import best_knots_error
+from experiments.universal_approximation.targets import (
+    EDGE,
+    POINTS,
+    TARGETS,
+    Points,
+    Target,
+    Values,
+    barron_bound,
+    on_one_number,
+    points_of,
+    sine,
+)
+from jaxdl import losses, optim, plots, train
+from jaxdl.claims import Claim
+from jaxdl.gradients import mean_gradient
+from jaxdl.optim import OptimizerConfig, ScheduleConfig
+from jaxdl.statistics import mean_and_interval
+from jaxdl.sweep import sweep
+from jaxdl.types import Examples, Model, Params, Static, Variables
+
+BATCH = 256
+OPTIMIZER = OptimizerConfig("adam", 0.01, schedule=ScheduleConfig("cosine"))
+LEAST_UNITS, TOLERANCE = 16, 0.4
+"""From which on errors are to fall as theory has it, and how far their powers may be off."""
+COMPARED = 32
+"""Units at which drawn ones and those that learn are compared, and shown."""
+
+SMOOTH = [name for name, target in TARGETS.items() if np.isfinite(target.norm)]
+
+Errors = dict[str, Float[np.ndarray, "seeds widths"]]
+"""Mean squared errors of networks of the widths, by target."""
+
+
+class Network(NamedTuple):
+    """``c + v x + sum over units of a relu(w x + b)``; of many networks with leading axes.
+
+    Attributes:
+        directions: w, of length 1 at first ``(2, units)``.
+        offsets: b ``(units,)``.
+        outputs: c, both v, and all a ``(units + 3, 1)``.
+    """
+
+    directions: Array
+    offsets: Array
+    outputs: Array
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+
+def draw_network(key: Key[Array, ""], is_flat: Bool[Array, ""], units: int) -> Network:
+    """Directions evenly from the circle, or from left and right alone; their kinks from the ball.
+
+    The outputs are 0.
+    """
+    of_directions, of_offsets = jax.random.split(key)
+    directions = jax.random.normal(of_directions, (2, units))
+    directions = directions * jnp.stack([jnp.ones(()), jnp.where(is_flat, 0.0, 1.0)])[:, None]
+    return Network(
+        directions / jnp.linalg.norm(directions, axis=0, keepdims=True),
+        jax.random.uniform(of_offsets, (units,), minval=-1, maxval=1),
+        jnp.zeros((units + 3, 1)),
+    )
+
+
+def features(network: Network, points: Array) -> Float[Array, "points features"]:
+    """What the outputs weigh: 1, both coordinates, and the units."""
+    units = jax.nn.relu(points @ network.directions + network.offsets[None])
+    return jnp.concatenate([jnp.ones_like(points[:, :1]), points, units], axis=1)
+
+
+def network_model(units: int, is_flat: Bool[Array, ""]) -> Model:
+    """As a model of the engine."""
+    return Model(Partial(_draw, Static(units), is_flat), _apply)
+
+
+def _draw(units: Static[int], is_flat, key, inputs) -> Variables:
+    return Variables(draw_network(key, is_flat, units.value)._asdict(), {})
+
+
+def _apply(params: Params, model_state, inputs, keys):
+    network = Network(**params)
+    return features(network, inputs) @ network.outputs, model_state
+
+
+class Member(NamedTuple):
+    """A target as a member of a sweep: its examples, and whether it is of one number."""
+
+    examples: Examples
+    is_flat: Array
+
+
+def train_one(plan: Static[tuple[int, int]], key: Key[Array, ""], member: Member) -> Network:
+    """The trained network; the plan is its units and the epochs."""
+    units, epochs = plan.value
+    model = network_model(units, member.is_flat)
+    loss_fn = losses.supervised_loss(model, losses.squared_error)
+    steps = epochs * train.steps_per_epoch(len(member.examples.targets), BATCH)
+    optimizer = optim.make_optimizer(OPTIMIZER, total_steps=steps)
+    update = train.make_update(mean_gradient(loss_fn), optimizer)
+    state = train.init_state(key, model, optimizer, member.examples.inputs[:1])
+    fitted, _ = train.fit(update, state, member.examples, epochs=epochs, batch_size=BATCH)
+    return Network(**fitted.train.params)
+
+
+def members(targets: dict[str, Target]) -> Member:
+    """All targets."""
+    points = [points_of(target.dimensions) for target in targets.values()]
+    values = [
+        target.function(of)[:, None] for target, of in zip(targets.values(), points, strict=True)
+    ]
+    examples = Examples(*(jnp.asarray(np.stack(of), jnp.float32) for of in (points, values)))
+    return Member(examples, jnp.asarray(on_one_number(targets)))
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+def measure_drawn(widths: tuple[int, ...], *, draws: int, seed: int) -> Errors:
+    """Of networks whose units stay as they are drawn."""
+    keys = jax.random.split(jax.random.key(seed), draws)
+    errors = {name: np.zeros((draws, len(widths))) for name in TARGETS}
+    for place, units in enumerate(widths):
+        for name, target in TARGETS.items():
+            is_flat = jnp.asarray(target.dimensions == 1)
+            drawn = jax.vmap(draw_network, (0, None, None))(keys, is_flat, units)
+            each = unstack(jax.tree.map(np.asarray, drawn))
+            errors[name][:, place] = [error(of, target) for of in each]
+    return errors
+
+
+def measure_trained(
+    widths: tuple[int, ...], *, seeds: int, epochs: int, seed: int
+) -> tuple[Errors, dict[int, list[Network]]]:
+    """Of networks that are trained; and these, by width, the first seed's of each target."""
+    keys = jax.random.split(jax.random.key(seed), seeds)
+    errors = {name: np.zeros((seeds, len(widths))) for name in TARGETS}
+    kept = {}
+    for place, units in enumerate(widths):
+        run = Partial(train_one, Static((units, epochs)))
+        # So small that the arithmetic of a step is not what it costs: side by side is faster.
+        trained = unstack(sweep(run, keys, members(TARGETS), in_turn=False))
+        for (name, target), of_target in zip(TARGETS.items(), trained, strict=True):
+            errors[name][:, place] = [error(of, target) for of in unstack(of_target)]
+        kept[units] = [unstack(of_target)[0] for of_target in trained]
+    return errors, kept
+
+
+def unstack(networks: Network) -> list[Network]:
+    """Each of many, along their first axis."""
+    return [Network(*of) for of in zip(*networks, strict=True)]
+
+
+def solve(network: Network, target: Target) -> Network:
+    """The network with the best outputs for its units: least squares, in float64."""
+    # Imported here because it takes a quarter of a second.
+    from scipy.linalg import lstsq
+
+    points = points_of(target.dimensions)
+    values = target.function(points)[:, None]
+    # By a QR decomposition: as good as the default's singular values, in a tenth of their time.
+    outputs, *_ = lstsq(float64_features(network, points), values, lapack_driver="gelsy")
+    return network._replace(outputs=outputs)
+
+
+def float64_features(network: Network, points: Points) -> Float[np.ndarray, "points features"]:
+    """`features` by NumPy."""
+    directions, offsets = (np.asarray(of, np.float64) for of in network[:2])
+    units = np.maximum(points @ directions + offsets, 0)
+    return np.hstack([np.ones((len(points), 1)), points, units])
+
+
+def predict(network: Network, points: Points) -> Values:
+    """What the network says of the points, in float64."""
+    return (float64_features(network, points) @ network.outputs)[:, 0]
+
+
+def error(network: Network, target: Target) -> float:
+    """The mean squared error with the best outputs."""
+    points = points_of(target.dimensions)
+    found = predict(solve(network, target), points)
+    return max(target.least, float(np.mean(np.square(found - target.function(points)))))
+
+
+# --- what is claimed -----------------------------------------------------------------------------
+
+
+class Measured(NamedTuple):
+    """Errors by width.
+
+    Attributes:
+        widths: of the networks that stay as they are drawn.
+        drawn: their errors.
+        trained_widths: of those that are trained.
+        trained: theirs.
+    """
+
+    widths: tuple[int, ...]
+    drawn: Errors
+    trained_widths: tuple[int, ...]
+    trained: Errors
+
+
+def claims(measured: Measured) -> list[Claim]:
+    """How fast errors fall, what learning gives, and Barron's bound."""
+    return [
+        slope_claim(measured),
+        learning_claim(measured),
+        step_claim(measured),
+        bound_claim(measured),
+    ]
+
+
+def slopes(widths: tuple[int, ...], errors: Float[np.ndarray, "seeds widths"]) -> Values:
+    """The powers at which the errors of each seed fall, from `LEAST_UNITS` on."""
+    units = np.array(widths)
+    far = units >= LEAST_UNITS
+    return np.polyfit(np.log(units[far]), np.log(errors[:, far]).T, 1)[0]
+
+
+def expected_slope(widths: tuple[int, ...], target: Target) -> float:
+    """What theory says of them."""
+    return float(slopes(widths, target.theory(np.array(widths, float))[None])[0])
+
+
+def slope_claim(measured: Measured) -> Claim:
+    """Those of drawn units."""
+    found = {
+        name: mean_and_interval(slopes(measured.widths, errors))
+        for name, errors in measured.drawn.items()
+    }
+    expected = {name: expected_slope(measured.widths, of) for name, of in TARGETS.items()}
+    return Claim(
+        "with units as they are drawn the squared error falls as a power of their number",
+        all(
+            abs(slope - expected[name]) < TOLERANCE and half < TOLERANCE
+            for name, (slope, half) in found.items()
+        ),
+        "; ".join(
+            f"{name} {slope:.2f} ± {half:.2f}, expected {expected[name]:.2f}"
+            for name, (slope, half) in found.items()
+        )
+        + f"; within {TOLERANCE:g}",
+    )
+
+
+def at(
+    widths: tuple[int, ...], errors: Float[np.ndarray, "seeds widths"], units: int
+) -> tuple[float, float, float]:
+    """The geometric mean over seeds, and the ends of its 95% interval."""
+    mean, half = mean_and_interval(np.log(errors[:, widths.index(units)]))
+    return float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half))
+
+
+def learning_claim(measured: Measured) -> Claim:
+    """Where something can be learnt by small moves."""
+    texts, holds = [], []
+    for name in SMOOTH:
+        drawn, low, _ = at(measured.widths, measured.drawn[name], COMPARED)
+        trained, _, high = at(measured.trained_widths, measured.trained[name], COMPARED)
+        holds.append(high < low)
+        texts.append(f"{name} {trained:.1e} against {drawn:.1e}, {drawn / trained:.1f} times less")
+    return Claim(
+        f"{COMPARED} units that learn come nearer to smooth functions than drawn ones",
+        all(holds),
+        f"{'; '.join(texts)}; expected less, with 95% intervals apart",
+    )
+
+
+def step_claim(measured: Measured) -> Claim:
+    """Two bends at the edge are enough, and too far from where bends are drawn."""
+    target, away = TARGETS["step"], 1 / POINTS
+    two = Network(
+        directions=jnp.array([[1.0, 1.0], [0.0, 0.0]]),
+        offsets=jnp.array([away - EDGE, -away - EDGE]),
+        outputs=jnp.zeros((5, 1)),
+    )
+    made = error(two, target)
+    trained, low, high = at(measured.trained_widths, measured.trained["step"], COMPARED)
+    return Claim(
+        f"two units make the step, and training does not find them among {COMPARED}",
+        bool(made < 1e-4 and low > 10 * made),
+        f"{made:.1e} by two, expected below 1e-4; by training {trained:.1e}, 95% interval "
+        f"{low:.1e} to {high:.1e}, expected above ten times as much",
+    )
+
+
+def bound_claim(measured: Measured) -> Claim:
+    """Below it, and on a steeper way."""
+    units = np.array(measured.trained_widths)
+    shares = {
+        name: float((measured.trained[name] / barron_bound(TARGETS[name].norm, units)).max())
+        for name in SMOOTH
+    }
+    return Claim(
+        "where Barron's norm is finite the networks that learn are below his bound, C / n",
+        max(shares.values()) < 1,
+        f"{', '.join(f'{name} at most {share:.1e}' for name, share in shares.items())} of it, "
+        "expected below 1",
+    )
+
+
+def summarize(widths: tuple[int, ...], errors: Errors) -> dict[str, dict[str, float]]:
+    """Geometric means by function and width, for ``summary.json``."""
+    return {
+        name: {str(units): at(widths, of, units)[0] for units in widths}
+        for name, of in errors.items()
+    }
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+
+@plots.styled
+def draw(measured: Measured) -> Figure:
+    """Errors by units, a panel for each function."""
+    figure = Figure(figsize=(11, 7.4), layout="constrained")
+    for axes, (name, target) in zip(figure.subplots(2, 2).flat, TARGETS.items(), strict=True):
+        draw_errors(axes, measured, name, target)
+    figure.axes[0].legend(loc="lower left", fontsize=8)
+    return figure
+
+
+def draw_errors(axes: Axes, measured: Measured, name: str, target: Target) -> None:
+    """Those of one function, with the powers and bounds of theory."""
+    units = np.array(measured.widths)
+    for widths, errors, colour, marker, label in (
+        (measured.widths, measured.drawn[name], plots.ORANGE, "s", "units as drawn"),
+        (measured.trained_widths, measured.trained[name], plots.BLUE, "o", "units that learn"),
+    ):
+        mean, low, high = np.transpose([at(widths, errors, of) for of in widths])
+        axes.fill_between(widths, low, high, color=colour, alpha=0.2, lw=0)
+        axes.plot(widths, mean, f"{marker}-", color=colour, label=label)
+    start = at(measured.widths, measured.drawn[name], LEAST_UNITS)[0]
+    far = units[units >= LEAST_UNITS].astype(float)
+    theory = target.theory(far)
+    theory = 4 * start * theory / theory[0]
+    axes.plot(far, theory, "--", color="black", lw=1, label="slope of theory for drawn units")
+    bound = barron_bound(target.norm, units)
+    axes.plot(units, bound, ":", color=plots.RED, label="Barron's bound for the best")
+    best = np.full(len(far), np.nan)
+    if target.function is sine:
+        best = best_knots_error(np.pi**2 * sine(points_of(1)), far + 1)
+    axes.plot(far, best, "-.", color=plots.GREEN, lw=1, label="the best there is")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(units, map(str, units))
+    axes.set(yscale="log", xlabel="hidden units", ylabel="mean squared error")
+    axes.set_title(f"{name}, of {target.dimensions} number{'s' * (target.dimensions > 1)}")
+    axes.grid(True)
+
+
+@plots.styled
+def draw_fits(trained: list[Network], seed: int) -> Figure:
+    """What few units make of the functions of one number, as they are drawn and as they learn."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    flat = {name: target for name, target in TARGETS.items() if target.dimensions == 1}
+    units = trained[0].offsets.shape[0]
+    drawn = draw_network(jax.random.key(seed), jnp.asarray(True), units)
+    for axes, (name, target), network in zip(
+        figure.subplots(1, len(flat)), flat.items(), trained, strict=False
+    ):
+        points = points_of(1)
+        axes.plot(points[:, 0], target.function(points), color=plots.GREY, lw=4, alpha=0.5)
+        for of, colour, style, height in (
+            (drawn, plots.ORANGE, "--", 0.02),
+            (network, plots.BLUE, "-", 0.05),
+        ):
+            axes.plot(points[:, 0], predict(solve(of, target), points), style, color=colour, lw=1.2)
+            bends = -np.asarray(of.offsets) / np.asarray(of.directions)[0]
+            inside = bends[np.abs(bends) < 1]
+            heights = np.full(len(inside), height)
+            axes.plot(inside, heights, "|", color=colour, transform=axes.get_xaxis_transform())
+        axes.set(xlabel="x", ylabel="output", title=f"{name}, {units} units", xlim=(-1, 1))
+        axes.margins(y=0.15)
+    for colour, style, label in (
+        (plots.GREY, "-", "function"),
+        (plots.ORANGE, "--", "units as drawn"),
+        (plots.BLUE, "-", "units that learn"),
+    ):
+        figure.axes[0].plot([], [], style, color=colour, label=label)
+    figure.axes[0].plot([], [], "|", color="black", label="where units bend")
+    figure.axes[0].legend(loc="upper left", fontsize=8)
+    return figure
