@@ -269,8 +269,9 @@ def draw_construction(axes: Axes) -> None:
 def draw_floor(axes: Axes, found: Found) -> None:
     """What is left of the error of a constant, by units."""
     last, variance = found.doublings[-1], found.floor[0]
-    units = np.arange(len(found.floor))
-    axes.plot(units, found.floor / variance, color="black", label="one layer, the best there is")
+    units = np.append(np.arange(len(found.floor)), sum(SHALLOW))  # and none is left with more
+    left = np.append(found.floor, 0.0) / variance
+    axes.plot(units, left, color="black", label="one layer, the best there is")
     axes.plot(2 * last, 0, "*", color=plots.GREEN, ms=13, label=f"{last} layers, constructed")
     for trained, widths, colour, marker, name in networks(found):
         errors = trained.errors[-1] / variance
