@@ -339,10 +339,11 @@ def summarize(widths: tuple[int, ...], errors: Errors) -> dict[str, dict[str, fl
 @plots.styled
 def draw(measured: Measured) -> Figure:
     """Errors by units, a panel for each function."""
-    figure = Figure(figsize=(11, 7.4), layout="constrained")
+    figure = Figure(figsize=(11, 8), layout="constrained")
     for axes, (name, target) in zip(figure.subplots(2, 2).flat, TARGETS.items(), strict=True):
         draw_errors(axes, measured, name, target)
-    figure.axes[0].legend(loc="lower left", fontsize=8)
+    named = figure.axes[0].get_legend_handles_labels()  # the first function has all lines
+    figure.legend(*named, loc="outside lower center", ncols=3)
     figure.suptitle("geometric means over draws, 95% intervals")
     return figure
 
