@@ -1,0 +1,288 @@
+"""Networks by loops, a target's own network, rates that are chosen, and claims on wrong numbers."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from command_line import assert_refused, start
+
+from experiments import depth_and_width as experiment
+from experiments.depth_and_width import digits, nested, networks, training
+from experiments.depth_and_width.networks import Perceptron, Tree
+from experiments.depth_and_width.training import Ends, Member, Splits, Tuned
+from jaxdl import losses
+from jaxdl.types import Examples, Model, Static, Variables
+
+
+@pytest.mark.slow
+def test_every_claim_holds(tmp_path):
+    start(experiment, "--quick --quiet", tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert [claim["holds"] for claim in summary["claims"]] == [True] * 4
+    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    assert drawn == {"digits", "nested"}
+
+
+BAD = [
+    ("--depths 1 2", "--depths 1 2", "add them"),
+    ("--depths 3 1", "--depths 3 1", "larger than"),
+    ("--depths -1 1 3", "--depths", "0 or more"),
+    ("--nested-parameters 25", "25 parameters", "a larger one"),
+    ("--tuning-seeds 0", "--tuning-seeds 0", "1 or more"),
+    ("--diagnostics", "--diagnostics", "leave it out"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
+def test_bad_input(flags, named, way_out, capsys, tmp_path):
+    assert_refused(experiment, flags, tmp_path / "run", capsys, named, way_out)
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+NETWORKS = [
+    Perceptron(0, 0, 8, 10),
+    Perceptron(1, 5, 8, 1),
+    Perceptron(4, 3, 8, 2),
+    Tree(1, 4),
+    Tree(3, 5),
+]
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_parameters_are_counted(network):
+    inputs = jax.ShapeDtypeStruct((1, 8), jnp.float32)
+    params = jax.eval_shape(network.model().init, jax.random.key(0), inputs).params
+    assert network.parameters() == sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def test_the_nearest_width():
+    for depth in (1, 2, 3, 4, 6):
+        found = networks.perceptron(depth, 24_500, inputs=196, outputs=10)
+        off = [abs(Perceptron(depth, w, 196, 10).parameters() - 24_500) for w in range(1, 200)]
+        assert found.width == 1 + int(np.argmin(off))
+        assert min(off) < 0.02 * 24_500
+    assert networks.tree(3, 1220) == Tree(3, 13)
+
+
+def test_a_tree_by_a_loop():
+    model, rng = Tree(2, 3).model(), np.random.default_rng(0)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 4))).params
+    params = jax.tree.map(lambda of: np.float32(rng.normal(size=of.shape)), shapes)
+    inputs = np.float32(rng.normal(size=(5, 4)))
+    found, _ = jax.jit(model.apply)(params, {}, inputs, None)
+    low, high, root = params["level_0"], params["level_1"], params["root"]
+    for example, output in zip(inputs, np.asarray(found), strict=True):
+        below = []
+        for node, pair in enumerate((example[:2], example[2:])):
+            below.append(np.maximum(pair @ low["kernel"][node] + low["bias"][node], 0))
+        top = np.maximum(np.concatenate(below) @ high["kernel"][0] + high["bias"][0], 0)
+        assert output == pytest.approx(top @ root["kernel"] + root["bias"], rel=1e-4)
+
+
+# --- targets -------------------------------------------------------------------------------------
+
+
+def test_targets_by_hand():
+    rng = np.random.default_rng(1)
+    x, directions = rng.normal(size=8), rng.normal(size=(8, 7))
+
+    def tree(a, b, c, d, e, f, g, h):
+        left = abs(abs(a - b) - abs(c - d))
+        return abs(left - abs(abs(e - f) - abs(g - h)))
+
+    expected = [
+        tree(*x),
+        sum(abs(sum(x[i] * directions[i, k] for i in range(8))) for k in range(7)) / 7**0.5,
+        tree(*x[[0, 4, 1, 5, 2, 6, 3, 7]]),
+    ]
+    for target, value in zip(nested.TARGETS, expected, strict=True):
+        found = target(jnp.float32(x)[None], jnp.float32(directions))
+        assert found.shape == (1, 1)
+        assert float(found[0, 0]) == pytest.approx(value, rel=1e-4)
+
+
+def untrained(model, loss_fn, splits, key, rate, *, epochs, batch_size):
+    """In place of `training.fit`: losses of the start, and what examples there were."""
+    params, state = model.init(key, splits.train.inputs[:1])
+
+    def end(examples):
+        outputs, _ = jax.jit(model.apply)(params, state, examples.inputs, None)
+        squares = np.square(np.asarray(outputs) - np.asarray(examples.targets))
+        return {"loss": squares.mean(), "splits": splits}
+
+    return end(splits.validation), end(splits.test)
+
+
+def test_its_own_network_has_no_error(monkeypatch):
+    """Of the tree; of the sum it has what its squared error is of the variance."""
+    model, params = nested.exact_network()
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 8 * 9 + 4 * 9 + 2 * 5 + 3
+    seen = []
+
+    class Exact(Perceptron):
+        def model(self):
+            return model._replace(init=lambda key, inputs: Variables(params, {}))
+
+    def fit(*arguments, **shape):
+        ends = untrained(*arguments, **shape)
+        seen.append(ends[0]["splits"])
+        return ends
+
+    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(nested, "EVALUATED", 300)
+    plan, key = Static((Exact(3, 8, 8, 1), 2)), jax.random.key(0)
+    in_tree, in_sum, again = (
+        nested.learn(plan, key, Member(jnp.int32(task), 0.0, jnp.int32(draw)))
+        for task, draw in ((nested.IN_TREE, 0), (nested.IN_SUM, 0), (nested.IN_SUM, 1))
+    )
+    assert max(map(float, in_tree)) < 1e-10
+    assert float(in_sum.test) != float(again.test)
+    tree, total = np.float64(seen[0].test.targets), np.float64(seen[1].test.targets)
+    assert float(in_sum.test) == pytest.approx(np.square(tree - total).mean() / total.var())
+    assert [len(part.inputs) for part in seen[0]] == [2 * nested.BATCH, 300, 300]
+    assert len(np.unique(np.concatenate([part.inputs for part in seen[0]]), axis=0)) == 800
+
+
+def test_digits_are_chosen_by_loss_and_reported_by_accuracy(monkeypatch):
+    ends = ({"loss": 1.0, "accuracy": 0.2}, {"loss": 3.0, "accuracy": 0.4})
+    monkeypatch.setattr(training, "fit", lambda *_, **__: ends)
+    plan, splits = (
+        Static((Perceptron(1, 4, 196, 10), 1)),
+        Splits(*[Examples(*[jnp.ones(1)] * 2)] * 3),
+    )
+    assert digits.learn(plan, splits, jax.random.key(0), Member(0, 0.1, 0)) == Ends(1.0, 0.4)
+
+
+def test_it_learns_by_adam_along_a_cosine():
+    """A slope that is fitted to two examples at a time, which are alike, by a loop."""
+    model = Model(
+        lambda key, inputs: Variables({"slope": jnp.float32(0)}, {}),
+        lambda params, state, inputs, keys: (params["slope"] * inputs, state),
+    )
+    alike = Examples(jnp.ones((4, 1)), jnp.full((4, 1), 3.0))
+    other = Examples(jnp.full((1, 1), 2.0), jnp.zeros((1, 1)))
+    loss_fn = losses.supervised_loss(model, losses.squared_error)
+    parts, key = Splits(alike, alike, other), jax.random.key(0)
+    found = training.fit(model, loss_fn, parts, key, 0.5, epochs=3, batch_size=2)
+    slope = first = second = 0.0
+    for step in range(6):
+        gradient = 2 * (slope - 3)
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        mean, square = first / (1 - 0.9 ** (step + 1)), second / (1 - 0.999 ** (step + 1))
+        slope -= 0.5 * (1 + np.cos(np.pi * step / 6)) / 2 * mean / (np.sqrt(square) + 1e-8)
+    assert float(found[0]["loss"]) == pytest.approx((slope - 3) ** 2, rel=1e-4)
+    assert float(found[1]["loss"]) == pytest.approx((2 * slope) ** 2, rel=1e-4)
+
+
+# --- rates ---------------------------------------------------------------------------------------
+
+
+def test_rates_are_chosen_for_each_task_and_reported_on_fresh_draws(monkeypatch):
+    def run(key, member):
+        best = jnp.where(member.task == 5, 0.1, 0.3)
+        noise = jax.random.uniform(key)
+        return Ends(jnp.square(member.rate - best) + 1e-3 * noise, 10 * member.draw + noise)
+
+    def sweep(directory, run, keys, members, **_):
+        one = jax.vmap(run, in_axes=(0, None))
+        found = jax.vmap(one, in_axes=(None, 0))(keys, members)
+        return jax.tree.map(np.asarray, found)
+
+    monkeypatch.setattr(training, "sweep_in_run", sweep)
+    found = training.tune(
+        None,  # type: ignore
+        "name",
+        run,
+        [5, 7],
+        [0.1, 0.2, 0.3],
+        seeds=2,
+        seed=0,
+        config={},
+        resume=False,
+        quiet=True,
+        mesh=None,  # type: ignore
+    )
+    assert [of.rate for of in found] == [0.1, 0.3]
+    assert [of.validation.shape for of in found] == [(3, 2)] * 2
+    assert [np.floor(of.test / 10).tolist() for of in found] == [[1, 1, 2, 2, 3, 3]] * 2
+
+
+# --- claims --------------------------------------------------------------------------------------
+
+WOBBLE = np.exp(0.1 * np.sin(np.arange(9)))
+
+
+def tuned(test):
+    return Tuned(0.01, np.ones((3, 3)), np.asarray(test, float))
+
+
+def test_claims_of_digits_can_fail():
+    def holds(accuracies):
+        read = {
+            Perceptron(depth, 4, 196, 10): tuned(mean + 1e-3 * np.cos(depth + np.arange(9)))
+            for depth, mean in accuracies.items()
+        }
+        return [claim.holds for claim in digits.claims(read)]
+
+    assert holds({0: 0.90, 1: 0.94, 3: 0.943}) == [True, True]
+    assert holds({0: 0.935, 1: 0.94, 3: 0.943}) == [False, True]
+    assert holds({0: 0.90, 1: 0.94, 3: 0.951}) == [True, False]
+    assert holds({0: 0.90, 1: 0.94, 2: 0.94, 3: 0.929}) == [True, False]
+    assert holds({1: 0.94, 3: 0.94}) == [True]
+
+
+GOOD = {
+    ("1 hidden layer", nested.IN_TREE): 0.17,
+    ("1 hidden layer", nested.IN_SUM): 1e-5,
+    ("3 hidden layers", nested.IN_TREE): 0.01,
+    ("3 hidden layers", nested.IN_SUM): 1e-4,
+    (nested.LARGE, nested.IN_TREE): 0.05,
+    (nested.WIRED, nested.IN_TREE): 1e-4,
+    (nested.WIRED, nested.IN_OTHER_TREE): 0.3,
+}
+
+
+def learnt(means):
+    learners = nested.make_learners((1, 3), 1220, others=True)
+    return {
+        name: (
+            learner,
+            {task: tuned(means[name, task] * WOBBLE ** (1 + task)) for task in learner.tasks},
+        )
+        for name, learner in learners.items()
+    }
+
+
+def test_claims_of_nested_targets_can_fail():
+    made = (nested.depth_claim, nested.sum_claim, nested.larger_claim, nested.wired_claim)
+
+    def holds(wrong):
+        found = learnt({**GOOD, **wrong})
+        return [claim(found).holds for claim in made]
+
+    assert [claim.holds for claim in nested.claims(learnt(GOOD))] == [True] * 5
+    assert holds({}) == [True] * 4
+    for wrong, failing in (
+        ({("1 hidden layer", nested.IN_TREE): 0.025}, {0}),
+        ({("1 hidden layer", nested.IN_SUM): 2e-3}, {1}),
+        ({("3 hidden layers", nested.IN_SUM): 1e-6}, {1}),
+        ({(nested.LARGE, nested.IN_TREE): 0.009}, {2}),
+        ({(nested.WIRED, nested.IN_TREE): 0.02}, {3}),
+        ({(nested.WIRED, nested.IN_OTHER_TREE): 0.009}, {3}),
+    ):
+        assert holds(wrong) == [place not in failing for place in range(4)]
+
+
+def test_a_wrong_weight_is_seen(monkeypatch):
+    model, params = nested.exact_network()
+    params["Dense_1"]["kernel"] = params["Dense_1"]["kernel"].at[0, 0].set(0.9)
+    monkeypatch.setattr(nested, "exact_network", lambda: (model, params))
+    assert not nested.exact_claim(learnt(GOOD)).holds
+
+
+def test_without_others_there_are_three_claims():
+    found = {name: of for name, of in learnt(GOOD).items() if name not in (nested.LARGE, "tree")}
+    assert [claim.holds for claim in nested.claims(found)] == [True] * 3
