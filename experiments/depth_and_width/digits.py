@@ -140,6 +140,6 @@ def draw(read: Read) -> Figure:
     axes.set_xticks(depths, names)
     axes.set(xlabel="hidden layers, their width, parameters", ylabel="accuracy on test digits")
     axes.set_title("digits of 14 x 14 pixels: runs (grey), mean and 95% interval")
-    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     axes.grid(True, axis="y")
     return figure

@@ -304,16 +304,24 @@ def summarize(learnt: Learnt) -> dict[str, Any]:
 # --- the picture ---------------------------------------------------------------------------------
 
 STYLES: Mapping[int, dict[str, Any]] = {
-    IN_TREE: {"color": plots.BLUE, "marker": "o", "label": "in a tree: |a - b| of |a - b|s"},
-    IN_SUM: {"color": plots.ORANGE, "marker": "s", "label": "added: a sum of |w x|"},
-    IN_OTHER_TREE: {"color": plots.RED, "marker": "^", "label": "in a tree, inputs interchanged"},
+    IN_TREE: {
+        "color": plots.BLUE,
+        "marker": "o",
+        "label": "composed in a tree: |a - b| of two |a - b|",
+    },
+    IN_SUM: {"color": plots.ORANGE, "marker": "s", "label": "added: a sum of |w · x|"},
+    IN_OTHER_TREE: {
+        "color": plots.RED,
+        "marker": "^",
+        "label": "composed in a tree of other pairs of inputs",
+    },
 }
 
 
 @plots.styled
 def draw(learnt: Learnt) -> Figure:
     """What networks of equal parameters leave of targets of seven absolute values each."""
-    figure = Figure(figsize=(7.6, 4.4), layout="constrained")
+    figure = Figure(figsize=(max(7, 1.7 * len(learnt)), 4.6), layout="constrained")
     axes = figure.subplots()
     for task, style in STYLES.items():
         places = [place for place, (_, of) in enumerate(learnt.values()) if task in of]
@@ -328,7 +336,7 @@ def draw(learnt: Learnt) -> Figure:
     axes.set_xticks(range(len(learnt)), names)
     axes.set(yscale="log", ylabel="error / variance of the target", xlim=(-0.4, len(learnt) - 0.5))
     axes.set_xlabel("network, width of its layers, parameters")
-    axes.set_title(f"{NODES} absolute values of {LEAVES} inputs: each run, and geometric means")
+    axes.set_title(f"{NODES} absolute values of {LEAVES} inputs: runs and geometric means (lines)")
     axes.grid(True, axis="y")
     axes.legend()
     return figure
