@@ -231,7 +231,8 @@ def test_claims_of_digits_can_fail():
     assert holds({0: 0.90, 1: 0.94, 3: 0.943}) == [True, True]
     assert holds({0: 0.935, 1: 0.94, 3: 0.943}) == [False, True]
     assert holds({0: 0.90, 1: 0.94, 3: 0.951}) == [True, False]
-    assert holds({0: 0.90, 1: 0.94, 2: 0.94, 3: 0.929}) == [True, False]
+    assert holds({0: 0.90, 1: 0.94, 2: 0.951, 3: 0.929}) == [True, False]
+    assert holds({0: 0.90, 1: 0.94, 3: 0.92}) == [True, True]
     assert holds({1: 0.94, 3: 0.94}) == [True]
 
 
@@ -272,7 +273,7 @@ def test_claims_of_nested_targets_can_fail():
         ({("3 hidden layers", nested.IN_SUM): 1e-6}, {1}),
         ({(nested.LARGE, nested.IN_TREE): 0.009}, {2}),
         ({(nested.WIRED, nested.IN_TREE): 0.02}, {3}),
-        ({(nested.WIRED, nested.IN_OTHER_TREE): 0.009}, {3}),
+        ({(nested.WIRED, nested.IN_OTHER_TREE): 0.16}, {3}),
     ):
         assert holds(wrong) == [place not in failing for place in range(4)]
 
@@ -285,5 +286,7 @@ def test_a_wrong_weight_is_seen(monkeypatch):
 
 
 def test_without_others_there_are_three_claims():
-    found = {name: of for name, of in learnt(GOOD).items() if name not in (nested.LARGE, "tree")}
+    found = {
+        name: of for name, of in learnt(GOOD).items() if name not in (nested.LARGE, nested.WIRED)
+    }
     assert [claim.holds for claim in nested.claims(found)] == [True] * 3

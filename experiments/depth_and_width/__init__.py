@@ -2,8 +2,8 @@
 
 Claims:
 
-    - On digits the first hidden layer of a perceptron buys points; further ones, at equal
-      parameters, buy little or nothing.
+    - On digits the first hidden layer of a perceptron buys more than a point; further ones, at equal
+      parameters, buy none.
     - A target of absolute differences in a binary tree, each of the two below it, is made exactly
       by three layers of 8, 4 and 2 rectified units.
     - Learnt from examples, it is where depth pays: at equal parameters three hidden layers leave a
@@ -13,7 +13,7 @@ Claims:
     - What pays is that the target is composed: of as many absolute values that are added instead,
       one layer leaves next to nothing, and no depth less.
     - It is the target's own structure that counts: a network wired as its tree does best of all,
-      and the same network on the same target with its inputs interchanged does worst.
+      and the same network on the same target with its inputs interchanged worse than one layer.
 
     python -m experiments.depth_and_width            some minutes on two cores
     python -m experiments.depth_and_width --quick    one and three layers, nothing else
