@@ -20,7 +20,7 @@ from jaxdl.types import Static
 
 PIXELS, CLASSES = 14 * 14, 10
 BATCH = 50
-RATES = (3e-3, 1e-2, 3e-2)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 POINT = 0.01
 """Of the test digits: the first hidden layer is to buy more, further ones less."""
 

@@ -25,7 +25,7 @@ LEAVES, NODES = 2**LEVELS, 2**LEVELS - 1
 INTERCHANGED = np.arange(LEAVES).reshape(2, -1).T.ravel()
 """An order of the inputs in which none is beside the one it was beside."""
 BATCH, EVALUATED = 100, 10_000
-RATES = (1e-2, 3e-2, 1e-1)
+RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 DEEP, LARGER = 3, 4
 """The depth that is compared with 1, and how many times as many parameters a larger network has."""
 FRACTION = 3.0
