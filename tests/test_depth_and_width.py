@@ -104,46 +104,39 @@ def test_targets_by_hand():
         assert float(found[0, 0]) == pytest.approx(value, rel=1e-4)
 
 
-def untrained(model, loss_fn, splits, key, rate, *, epochs, batch_size):
-    """In place of `training.fit`: losses of the start, and what examples there were."""
-    params, state = model.init(key, splits.train.inputs[:1])
-
-    def end(examples):
-        outputs, _ = jax.jit(model.apply)(params, state, examples.inputs, None)
-        squares = np.square(np.asarray(outputs) - np.asarray(examples.targets))
-        return {"loss": squares.mean(), "splits": splits}
-
-    return end(splits.validation), end(splits.test)
-
-
-def test_its_own_network_has_no_error(monkeypatch):
-    """Of the tree; of the sum it has what its squared error is of the variance."""
+def test_its_own_network_is_exact():
+    """On examples as they are drawn, none of which is there twice; the sum is another target."""
     model, params = nested.exact_network()
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 8 * 9 + 4 * 9 + 2 * 5 + 3
-    seen = []
+    draw = jax.jit(nested.draw_splits, static_argnames="count")
+    keys = jax.random.split(jax.random.key(0), 2)
+    trees, sums = (draw(*keys, task, count=400) for task in (nested.IN_TREE, nested.IN_SUM))
+    outputs = jax.jit(model.apply)(params, {}, trees.test.inputs, None)[0]
+    assert float(jnp.abs(outputs - trees.test.targets).max()) < 1e-5
+    assert float(jnp.abs(outputs - sums.test.targets).max()) > 1
+    every = np.concatenate([part.inputs for part in trees])
+    assert len(np.unique(every, axis=0)) == len(every) == 400 + 2 * nested.EVALUATED
+    assert len(trees.train.inputs) == 400
+    assert abs(float(np.square(every).mean()) - 1) < 0.02
 
-    class Exact(Perceptron):
-        def model(self):
-            return model._replace(init=lambda key, inputs: Variables(params, {}))
 
-    def fit(*arguments, **shape):
-        ends = untrained(*arguments, **shape)
-        seen.append(ends[0]["splits"])
-        return ends
+def test_errors_are_shares_of_the_variance(monkeypatch):
+    """And every network has the examples of its key, task and draw."""
+    asked = []
 
-    monkeypatch.setattr(training, "fit", fit)
-    monkeypatch.setattr(nested, "EVALUATED", 300)
-    plan, key = Static((Exact(3, 8, 8, 1), 2)), jax.random.key(0)
-    in_tree, in_sum, again = (
-        nested.learn(plan, key, Member(jnp.int32(task), 0.0, jnp.int32(draw)))
-        for task, draw in ((nested.IN_TREE, 0), (nested.IN_SUM, 0), (nested.IN_SUM, 1))
-    )
-    assert max(map(float, in_tree)) < 1e-10
-    assert float(in_sum.test) != float(again.test)
-    tree, total = np.float64(seen[0].test.targets), np.float64(seen[1].test.targets)
-    assert float(in_sum.test) == pytest.approx(np.square(tree - total).mean() / total.var())
-    assert [len(part.inputs) for part in seen[0]] == [2 * nested.BATCH, 300, 300]
-    assert len(np.unique(np.concatenate([part.inputs for part in seen[0]]), axis=0)) == 800
+    def draw(of_directions, of_inputs, task, count):
+        asked.append((jax.random.key_data(of_inputs).tolist(), task, count))
+        examples = Examples(jnp.zeros((2, 8)), jnp.array([[0.0], [2.0]]))  # of variance 1
+        return Splits(examples, examples, examples._replace(targets=2 * examples.targets))
+
+    ends = ({"loss": jnp.float32(2)}, {"loss": jnp.float32(6)})
+    monkeypatch.setattr(nested, "draw_splits", draw)
+    monkeypatch.setattr(training, "fit", lambda *_, **__: ends)
+    for network, place in ((Perceptron(1, 4, 8, 1), 0), (Tree(3, 2), 0), (Tree(3, 2), 1)):
+        plan, member = Static((network, 7)), Member(nested.IN_SUM, 0.1, place)
+        assert [float(of) for of in nested.learn(plan, jax.random.key(0), member)] == [0.5, 1.5]
+    assert asked[0] == asked[1] != asked[2]
+    assert asked[0][1:] == (nested.IN_SUM, 7 * nested.BATCH)
 
 
 def test_digits_are_chosen_by_loss_and_reported_by_accuracy(monkeypatch):

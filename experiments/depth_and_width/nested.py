@@ -17,7 +17,7 @@ from experiments.depth_and_width.training import Ends, Member, Splits, Tune, Tun
 from jaxdl import losses, models, nn, plots
 from jaxdl.claims import Claim
 from jaxdl.statistics import is_above_zero, mean_and_interval
-from jaxdl.types import Examples, Model, Params, Static
+from jaxdl.types import Examples, Model, Number, Params, Static
 
 LEVELS = 3
 LEAVES, NODES = 2**LEVELS, 2**LEVELS - 1
@@ -155,17 +155,24 @@ def learn(plan: Static[tuple[Perceptron | Tree, int]], key: Key[Array, ""], memb
     """One run; every network has the same examples of a key."""
     network, steps = plan.value
     of_start, of_directions, of_inputs = jax.random.split(jax.random.fold_in(key, member.draw), 3)
-    directions = jax.random.normal(of_directions, (LEAVES, NODES))
-    directions = directions / jnp.linalg.norm(directions, axis=0, keepdims=True)
-    # All at once, since what draws is most of what there is to compile.
-    inputs = jax.random.normal(of_inputs, (2 * EVALUATED + steps * BATCH, LEAVES))
-    targets = nn.one_of(TARGETS, member.task)(inputs, directions)
-    parts = (slice(2 * EVALUATED, None), slice(EVALUATED), slice(EVALUATED, 2 * EVALUATED))
-    splits = Splits(*(Examples(inputs[part], targets[part]) for part in parts))
+    splits = draw_splits(of_directions, of_inputs, member.task, steps * BATCH)
     model = network.model()
     loss_fn = losses.supervised_loss(model, losses.squared_error)
     ends = training.fit(model, loss_fn, splits, of_start, member.rate, epochs=1, batch_size=BATCH)
     return Ends(*(of["loss"] / jnp.var(splits.test.targets) for of in ends))
+
+
+def draw_splits(
+    of_directions: Key[Array, ""], of_inputs: Key[Array, ""], task: Number, count: int
+) -> Splits:
+    """Normal inputs and what one of `TARGETS` makes of them, ``count`` to train on."""
+    directions = jax.random.normal(of_directions, (LEAVES, NODES))
+    directions = directions / jnp.linalg.norm(directions, axis=0, keepdims=True)
+    # All at once, since what draws is most of what there is to compile.
+    inputs = jax.random.normal(of_inputs, (2 * EVALUATED + count, LEAVES))
+    targets = nn.one_of(TARGETS, task)(inputs, directions)
+    parts = (slice(2 * EVALUATED, None), slice(EVALUATED), slice(EVALUATED, 2 * EVALUATED))
+    return Splits(*(Examples(inputs[part], targets[part]) for part in parts))
 
 
 # --- what is claimed -----------------------------------------------------------------------------
