@@ -96,9 +96,9 @@ class Config(ExperimentOptions):
 QUICK = Config(
     quick=True,
     seeds=3,
-    steps=100,
+    steps=150,
     norms=NEEDED,
-    rates=(0.1, 0.4, 1.6),
+    rates=(0.1, 0.3, 1.6),
     sizes=(4, BATCH),
     sigmoid_seeds=5,
     sigmoid_steps=1000,
