@@ -158,9 +158,8 @@ def draw(found: dict[str, Curve]) -> Figure:
     handles, labels = all_axes[0, 0].get_legend_handles_labels()
     last.legend(handles, labels, loc="center", fontsize=11)
     last.axis("off")
-    for axes in (*all_axes[-1, :-1], all_axes[-2, -1]):
+    for axes in all_axes[-1, :-1]:
         axes.set_xlabel("x")
-        axes.tick_params(labelbottom=True)
     return figure
 
 

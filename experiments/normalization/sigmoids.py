@@ -183,14 +183,15 @@ def scales_claim(learned: Learned, problems: Examples) -> Claim:
     held = [part for part in PARTS if not PARTS[part][0]]
     least_share = min(float(shares[part].min()) for part in held)
     least_loss = min(float(loss[part].min()) for part in held)
-    most_loss = float(loss["both"].max())
+    mean, half = mean_and_interval(loss["both"])
     return Claim(
         "without scales they learn hardly more of waves than a line",
-        least_share > 0.95 and least_loss > 0.9 * line and most_loss < line / 2,
+        least_share > 0.95 and least_loss > 0.9 * line and mean + half < line / 2,
         f"a linear fit explains {least_share:.1%} of the logits' variance or more without scales, "
         f"expected 95%, and {write_interval(shares['both'], '.0%')} with; least loss without "
-        f"{least_loss:.3f}, the best line's {line:.3f}, with scales and shifts {most_loss:.3f} at "
-        "most, expected below half of that",
+        f"{least_loss:.3f}, expected above 90% of the best line's, {line:.3f}; with scales and "
+        f"shifts {write_interval(loss['both'], '.3f')}, expected below half of that (worst seed "
+        f"{loss['both'].max():.3f})",
     )
 
 
