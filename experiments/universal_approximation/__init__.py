@@ -7,9 +7,8 @@ Claims:
       (the rate of the best for a class of functions: Siegel and Xu 2022, arXiv:2101.12365), a step
       as ``1 / n``, since one of n gaps has to cross it.
     - Units that learn come nearer to smooth functions. A step two units make, but training does
-      not find it: it gathers the units on both sides of the edge and leaves a gap between. (In the
-      figure of the full form the error stays at 2e-3 from 16 units on, and from 128 on units as
-      they are drawn come nearer.)
+      not find it: with 32 units it leaves 2e-3. (In the figure of the full form it does so from 16
+      units on, and from 128 on units as they are drawn come nearer.)
     - Networks that learn are below Barron's bound, ``(2 C)^2 / n`` on a ball of radius 1 where the
       function's norm C is finite (Barron 1993, theorem 1). In one or two dimensions the powers
       above are far steeper.
