@@ -19,8 +19,8 @@ Claims:
     python -m experiments.depth_and_width --quick    one and three layers, nothing else
     python -m experiments.depth_and_width --dataset mnist --raw-dir DIR
 
-Of the 5,000 digits about 93.4% with one hidden layer and 90.0% with none; of the tree's variance one
-layer leaves 18%, three leave 2%.
+Of the 5,000 digits about 93.4% with one hidden layer and 90.0% with none; of the tree's variance
+one layer leaves 18%, three leave 2%.
 
 Rectified perceptrons of equal hidden layers, as wide as their parameters allow: within 2% of the
 same number at each depth. Digits are shrunk to 14 x 14 pixels, lest nearly all weights be the first
