@@ -17,7 +17,7 @@ Claims:
     - Training does not find it: networks that have units enough learn the first sawtooth from most
       starts and the last from none. Deep ones get no further than shallow ones.
 
-    python -m experiments.universal_approximation            about 4 minutes
+    python -m experiments.universal_approximation            about 5 minutes
     python -m experiments.universal_approximation --quick    fewer widths, seeds and steps
 
 Networks have one hidden layer, and besides it a constant and the inputs themselves, so that in one
