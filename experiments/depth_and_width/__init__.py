@@ -15,7 +15,7 @@ Claims:
     - It is the target's own structure that counts: a network wired as its tree does best of all,
       and the same network on the same target with its inputs interchanged worse than one layer.
 
-    python -m experiments.depth_and_width            some minutes on two cores
+    python -m experiments.depth_and_width            3 minutes on two cores
     python -m experiments.depth_and_width --quick    one and three layers, nothing else
     python -m experiments.depth_and_width --dataset mnist --raw-dir DIR
 
