@@ -6,6 +6,7 @@ import scipy.stats
 
 from jaxdl.statistics import (
     compare_pairs,
+    geometric_interval,
     holm,
     is_above_zero,
     paired_p_value,
@@ -87,3 +88,12 @@ def test_compare_pairs():
 
 def test_compare_pairs_of_one_is_empty():
     assert compare_pairs({"a": np.zeros(3)}) == {}
+
+
+def test_geometric_interval_against_scipy():
+    values = np.array([0.2, 0.3, 0.9, 0.5])
+    of_logarithms = scipy.stats.t.interval(
+        0.95, 3, np.log(values).mean(), scipy.stats.sem(np.log(values))
+    )
+    expected = [scipy.stats.gmean(values), *np.exp(of_logarithms)]
+    np.testing.assert_allclose(geometric_interval(values), expected, rtol=1e-12)

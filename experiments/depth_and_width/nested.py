@@ -16,7 +16,7 @@ from experiments.depth_and_width.networks import Perceptron, Tree
 from experiments.depth_and_width.training import Ends, Member, Splits, Tune, Tuned
 from jaxdl import losses, models, nn, plots
 from jaxdl.claims import Claim
-from jaxdl.statistics import is_above_zero, mean_and_interval
+from jaxdl.statistics import geometric_interval, is_above_zero, write_geometric
 from jaxdl.types import Examples, Model, Number, Params, Static
 
 LEVELS = 3
@@ -195,9 +195,7 @@ def write_errors(of: Float[np.ndarray, " runs"]) -> str:
     >>> write_errors(np.array([0.01, 0.01, 0.01]))
     '1.00% (1.00% to 1.00%)'
     """
-    mean, half = mean_and_interval(np.log(of))
-    low, high = np.exp([mean - half, mean + half])
-    return f"{np.exp(mean):.2%} ({low:.2%} to {high:.2%})"
+    return write_geometric(of, ".2%")
 
 
 def write_ratio(of: Float[np.ndarray, " runs"]) -> str:
@@ -206,9 +204,8 @@ def write_ratio(of: Float[np.ndarray, " runs"]) -> str:
     >>> write_ratio(np.array([2.0, 2.0]))
     '2.0 times (2.0 to 2.0)'
     """
-    mean, half = mean_and_interval(np.log(of))
-    low, high = np.exp([mean - half, mean + half])
-    return f"{np.exp(mean):.1f} times ({low:.1f} to {high:.1f})"
+    middle, low, high = geometric_interval(of)
+    return f"{middle:.1f} times ({low:.1f} to {high:.1f})"
 
 
 def exceeds(ratios: Float[np.ndarray, " runs"], bound: float) -> bool:

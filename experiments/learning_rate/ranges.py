@@ -11,7 +11,7 @@ from experiments.learning_rate.rates import WINDOW, smoothed
 from experiments.learning_rate.training import Table, Tried
 from jaxdl import plots
 from jaxdl.claims import Claim
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import mean_and_interval, write_geometric
 
 POINTS = 0.02
 """What a suggestion may cost of the accuracy."""
@@ -62,14 +62,13 @@ def claims(test: RangeTest, constants: Tried, cycles: Tried | None) -> list[Clai
 def peak_claim(test: RangeTest, constants: Tried, cycles: Tried) -> Claim:
     """Beside the best peak of the grid, and as a constant rate."""
     suggestions = test.suggestions()
-    mean, half = mean_and_interval(np.log(suggestions))
     cost, spread = mean_and_interval(costs(cycles, suggestions))
     best = cycles.peaks[np.asarray(cycles.runs.validation_accuracy).mean(axis=1).argmax()]
     tenth = costs(constants, suggestions / 10).mean()
     return Claim(
         "one-cycle up to the rate where a range test's loss is least is as good as a grid's best",
         cost + spread <= POINTS,
-        f"suggested {np.exp(mean):.2g} ({np.exp(mean - half):.2g} to {np.exp(mean + half):.2g}), "
+        f"suggested {write_geometric(suggestions)}, "
         f"best of the grid {best:.2g}; it costs {100 * cost:.1f} ± {100 * spread:.1f} points of "
         f"accuracy, expected at most {100 * POINTS:g}; as a constant rate it costs "
         f"{100 * costs(constants, suggestions).mean():.1f}, and a tenth of it {100 * tenth:.1f}",

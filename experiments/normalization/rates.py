@@ -11,7 +11,7 @@ from experiments.normalization.network import Kind
 from experiments.normalization.style import style
 from jaxdl import plots
 from jaxdl.claims import Claim
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import write_geometric
 
 TRAINS = 0.5
 """Accuracy on training examples from which a network is said to train; chance is a tenth."""
@@ -41,13 +41,6 @@ class Rates(NamedTuple):
         return dict(zip(self.kinds, np.fmax.reduce(rates, axis=1), strict=True))
 
 
-def write(largest: Float[np.ndarray, " seeds"]) -> str:
-    """The geometric mean and its 95% interval."""
-    mean, half = mean_and_interval(np.log(largest))
-    low, middle, high = np.exp([mean - half, mean, mean + half])
-    return f"{middle:.2g} ({low:.2g} to {high:.2g})"
-
-
 def ratio_to_none(found: Rates, kind: Kind) -> float:
     """The least, over seeds, of the largest rate of this kind over that of no norm."""
     largest = found.largest()
@@ -62,7 +55,7 @@ def rates_claim(found: Rates) -> Claim:
         "with batch norm a deep network trains at rates far beyond those of one without",
         ratio >= LEAST and all((largest[Kind("batch")] > of).all() for of in others.values()),
         "largest rates "
-        + ", ".join(f"{kind.name} {write(of)}" for kind, of in largest.items())
+        + ", ".join(f"{kind.name} {write_geometric(of)}" for kind, of in largest.items())
         + f"; batch norm's is that of no norm times {ratio:.3g} or more from each seed, expected "
         f"{LEAST:g} or more, and above those of {', '.join(kind.name for kind in others)}",
     )

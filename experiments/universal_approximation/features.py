@@ -28,7 +28,7 @@ from jaxdl import losses, optim, plots, train
 from jaxdl.claims import Claim
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import OptimizerConfig, ScheduleConfig
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import geometric_interval, mean_and_interval
 from jaxdl.sweep import sweep
 from jaxdl.types import Examples, Model, Params, Static, Variables
 
@@ -273,8 +273,7 @@ def at(
     widths: tuple[int, ...], errors: Float[np.ndarray, "seeds widths"], units: int
 ) -> tuple[float, float, float]:
     """The geometric mean over seeds, and the ends of its 95% interval."""
-    mean, half = mean_and_interval(np.log(errors[:, widths.index(units)]))
-    return float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half))
+    return geometric_interval(errors[:, widths.index(units)])
 
 
 def learning_claim(measured: Measured) -> Claim:
