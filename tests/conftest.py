@@ -17,6 +17,18 @@ os.environ["XLA_FLAGS"] = (
 # Of the workers of pytest-xdist, which begin after this: see experiments/__init__.py.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiles in a hurry: tests compile far more than they compute.
+
+    With few of LLVM's optimizations, and each fusion written the plain way, they take half of the
+    time. The slow ones, which train, see every optimization, as doctests and experiments do.
+    """
+    if config.option.markexpr == "not slow":
+        flags = " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        os.environ["XLA_FLAGS"] += flags
+
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
