@@ -84,10 +84,11 @@ def sweep(
            [2., 2.]], dtype=float32)}
     """
     plan = _plan(run, keys, hparams, mesh, in_turn)
-    results = _empty_results(plan)
+    shapes = _shapes(plan, piece_size)
+    results = _empty_results(shapes, plan.runs)
     for piece in _pieces(plan, 0, piece_size):
         _write(results, piece)
-    return _finish(results, plan)
+    return _finish(results, shapes, plan)
 
 
 def sweep_in_run(
@@ -132,7 +133,8 @@ def sweep_in_run(
     hashes = {"run": plan.run, "keys": plan.keys, "hparams": plan.hparams}
     config = {**config, name: {part: tree_sha256(tree) for part, tree in hashes.items()}}
     folder = directory.checkpoints / name
-    results, done = _empty_results(plan), 0
+    shapes = _shapes(plan, piece_size)
+    results, done = _empty_results(shapes, plan.runs), 0
     if resume:
         restored = checkpoint.resume(folder, results, config=config)
         if restored is not None:
@@ -145,7 +147,7 @@ def sweep_in_run(
             checkpoint.save(folder, done, results, config=config, notes={"done": done})
             shown.update(done)
             stop.leave(way_on)
-    return _finish(results, plan)
+    return _finish(results, shapes, plan)
 
 
 def diverged(state: FitState) -> Bool[np.ndarray, "*runs"]:
@@ -163,7 +165,7 @@ def diverged(state: FitState) -> Bool[np.ndarray, "*runs"]:
 # --- one piece -----------------------------------------------------------------------------------
 
 
-@jax.jit
+@jax.jit  # so that it is traced once, for its results' shapes and for the program
 def _run_one(run, keys, hparams, place):
     """The run number ``place``, counted with the seeds of a member one after the other."""
     member, seed = jnp.divmod(place, keys.shape[0])
@@ -248,14 +250,7 @@ def _plan(run: RunFn, keys: Array, hparams, mesh: Mesh | None, in_turn: bool | N
 
 def _pieces(plan: _Plan, start: int, piece_size: int | None) -> Iterator[tuple[int, PyTree]]:
     """The results of the runs from ``start`` on: the first's number, and leaves ``(runs, ...)``."""
-    if piece_size is not None and piece_size < 1:
-        raise InputError(f"a piece of {piece_size} runs; give 1 or more")
-    devices = 1 if plan.mesh is None else plan.mesh.size
-    # A device's share of all runs, cut into pieces that are as equal as can be: least padding.
-    share = -(-(plan.runs - start) // devices)
-    most = max(1, share if piece_size is None else piece_size // devices)
-    pieces = -(-share // most)
-    size = devices * -(-share // max(1, pieces))
+    size = _size(plan, start, piece_size)
     for first in range(start, plan.runs, max(1, size)):
         # Padding repeats the last run.
         places = np.minimum(np.arange(first, first + size), plan.runs - 1)
@@ -265,20 +260,34 @@ def _pieces(plan: _Plan, start: int, piece_size: int | None) -> Iterator[tuple[i
         yield first, _run_piece(*arguments, mesh=plan.mesh, in_turn=plan.in_turn)
 
 
+def _size(plan: _Plan, start: int, piece_size: int | None) -> int:
+    """Runs of a piece, where those from ``start`` on are to do."""
+    if piece_size is not None and piece_size < 1:
+        raise InputError(f"a piece of {piece_size} runs; give 1 or more")
+    devices = 1 if plan.mesh is None else plan.mesh.size
+    # A device's share of all runs, cut into pieces that are as equal as can be: least padding.
+    share = -(-(plan.runs - start) // devices)
+    most = max(1, share if piece_size is None else piece_size // devices)
+    pieces = -(-share // most)
+    return devices * -(-share // max(1, pieces))
+
+
 # --- results on the host -------------------------------------------------------------------------
 
 
-def _shapes(plan: _Plan) -> PyTree:
-    """What one run's result looks like."""
-    return jax.eval_shape(_run_one, plan.run, plan.keys, plan.hparams, np.int32(0))
+def _shapes(plan: _Plan, piece_size: int | None) -> PyTree:
+    """What the first piece looks like: leaves ``(runs, ...)``."""
+    places = np.arange(_size(plan, 0, piece_size))
+    arguments = plan.run, plan.keys, plan.hparams, places
+    return _run_piece.eval_shape(*arguments, mesh=plan.mesh, in_turn=plan.in_turn)
 
 
-def _empty_results(plan: _Plan) -> PyTree:
+def _empty_results(shapes: PyTree, runs: int) -> PyTree:
     """Room for every run's result ``(runs, ...)``; keys as their integers."""
-    if not jax.tree.leaves(_shapes(plan)):
+    if not jax.tree.leaves(shapes):
         raise InputError("a run must give an array or more: return what it measured")
-    bits = jax.eval_shape(lambda tree: jax.tree.map(key_bits, tree), _shapes(plan))
-    return jax.tree.map(lambda leaf: np.zeros((plan.runs, *leaf.shape), leaf.dtype), bits)
+    bits = jax.eval_shape(lambda tree: jax.tree.map(key_bits, tree), shapes)
+    return jax.tree.map(lambda leaf: np.zeros((runs, *leaf.shape[1:]), leaf.dtype), bits)
 
 
 def _write(results: PyTree, piece: tuple[int, PyTree]) -> int:
@@ -294,7 +303,7 @@ def _write(results: PyTree, piece: tuple[int, PyTree]) -> int:
     return end
 
 
-def _finish(results: PyTree, plan: _Plan) -> PyTree:
+def _finish(results: PyTree, shapes: PyTree, plan: _Plan) -> PyTree:
     """The results with their leading axes, and keys made keys again, of the sweep's own kind."""
     impl = jax.random.key_impl(plan.keys)
 
@@ -302,4 +311,4 @@ def _finish(results: PyTree, plan: _Plan) -> PyTree:
         leaf = leaf.reshape(plan.members, plan.seeds, *leaf.shape[1:])
         return jax.random.wrap_key_data(leaf, impl=impl) if is_key(shape) else leaf
 
-    return jax.tree.map(finish, _shapes(plan), results)
+    return jax.tree.map(finish, shapes, results)

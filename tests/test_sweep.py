@@ -153,6 +153,19 @@ def test_pieces_run_the_same_compiled_program():
     assert sweep_module._run_piece._cache_size() == before + 1
 
 
+@pytest.mark.parametrize("devices", [None, 2])
+def test_a_run_is_traced_once(devices):
+    traced = []
+
+    def run(key, rate):
+        traced.append(rate)
+        return rate
+
+    mesh = None if devices is None else make_mesh(devices)
+    sweep(run, KEYS, jnp.arange(3.0), mesh=mesh)
+    assert len(traced) == 1
+
+
 def test_without_hyper_parameters_there_is_one_member():
     got = sweep(lambda key, _: jax.random.normal(key), KEYS, None)
     np.testing.assert_allclose(got, [[float(jax.random.normal(key)) for key in KEYS]], rtol=1e-6)
