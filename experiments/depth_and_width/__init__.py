@@ -73,7 +73,7 @@ class Config(SweepOptions, DatasetOptions):
     """Of all draws."""
 
 
-QUICK = Config(quick=True, depths=(1, 3), others=False, epochs=5, steps=3000, tuning_seeds=4)
+QUICK = Config(quick=True, depths=(1, 3), others=False, epochs=2, steps=3000, tuning_seeds=4)
 
 OF_NO_RUN = ("data_dir", "raw_dir", "quick", "devices", "depths", "others")
 """Settings that may differ on ``--resume``."""

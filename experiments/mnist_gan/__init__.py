@@ -60,10 +60,10 @@ RECIPES = {
 QUICK = Config(
     quick=True,
     epochs=8,
-    features=16,
+    features=8,
     generator=OptimizerConfig("adam", 1e-3, arguments={"b1": 0.5}, average=0.98),
     samples=200,
-    judge_epochs=3,
+    judge_epochs=2,
 )
 
 

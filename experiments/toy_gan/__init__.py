@@ -79,7 +79,7 @@ class Config(SweepOptions, ResumableOptions, ExperimentOptions):
         return kinds
 
 
-QUICK = Config(quick=True, objectives=(DEFAULT,), unpenalized=False, seeds=2)
+QUICK = Config(quick=True, objectives=(DEFAULT,), unpenalized=False, steps=3000, seeds=2)
 
 
 def run(config: Config) -> None:

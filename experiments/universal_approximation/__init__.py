@@ -69,7 +69,7 @@ QUICK = Config(
     epochs=80,
     doublings=(1, 5),
     starts=20,
-    steps=1000,
+    steps=700,
 )
 
 LEAST = {
