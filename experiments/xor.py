@@ -11,12 +11,13 @@ Claims:
     python -m experiments.xor --quick    fewer seeds and widths
 
 Gradient descent with momentum on the four corners, cross-entropy of one logit. A network has learnt
-XOR when it gives the right side of each corner a probability above 0.9. All seeds of a network are
-one program. Intervals are of 95%, Clopper and Pearson's.
+XOR when it gives the right side of each corner a probability above 0.9. All seeds and
+activations of a network are one program. Intervals are of 95%, Clopper and Pearson's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -27,10 +28,11 @@ from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxdl import cli, losses, models, optim, plots, train
+from jaxdl import cli, losses, models, nn, optim, plots, train
 from jaxdl.claims import Claim, conclude
 from jaxdl.errors import InputError
 from jaxdl.gradients import mean_gradient
+from jaxdl.models.deep_mlp import Layer
 from jaxdl.optim import OptimizerConfig
 from jaxdl.runs import (
     ExperimentOptions,
@@ -40,11 +42,11 @@ from jaxdl.runs import (
     open_run,
 )
 from jaxdl.sweep import sweep
-from jaxdl.types import Examples, Model, Static
+from jaxdl.types import Examples, Model, Number, Static
 
 
 class Network(NamedTuple):
-    """A perceptron; hashable.
+    """A perceptron with one logit.
 
     Attributes:
         activation: of its hidden layers, by name.
@@ -53,10 +55,6 @@ class Network(NamedTuple):
 
     activation: str
     widths: tuple[int, ...]
-
-    def model(self) -> Model:
-        """With one logit."""
-        return models.mlp(self.widths, classes=1, activation=self.activation)
 
 
 CORNERS = Examples(
@@ -70,6 +68,18 @@ LEARNT = 0.9
 RATE, MOMENTUM = 0.3, 0.9
 SIDE = 101
 """Points along each axis of a picture."""
+
+
+def linear(widths: tuple[int, ...], activation: Number) -> Model:
+    """Without activations."""
+    return models.mlp(widths, classes=1, activation="linear")
+
+
+def two_layers(widths: tuple[int, ...], activation: Number) -> Model:
+    """With the activation of this number, of `ACTIVATIONS`: one program for all."""
+    (width,) = widths
+    layer = Layer(nn.one_of([nn.activation(name) for name in ACTIVATIONS], activation))
+    return models.deep_mlp(1, width, classes=1, layer=layer, kernel_initializer="glorot_uniform")
 
 
 @dataclass(frozen=True)
@@ -142,24 +152,26 @@ def name_of(network: Network) -> str:
 def measure(config: Config) -> Found:
     """All networks, each from every seed."""
     keys = jax.random.split(jax.random.key(config.seed), config.seeds)
+    kinds = [(linear, of.widths, (of.activation,)) for of in LINEAR]
+    kinds += [(two_layers, (width,), ACTIVATIONS) for width in config.widths]
     found = {}
-    nonlinear = [Network(name, (width,)) for name in ACTIVATIONS for width in config.widths]
-    for network in [*LINEAR, *nonlinear]:
-        learn = Partial(learn_one, Static((network, config.steps)))
+    for make, widths, activations in kinds:
+        learn = Partial(learn_one, Static((partial(make, widths), config.steps)))
         # So small that the arithmetic of a step is not what it costs: side by side is faster.
-        seen = sweep(learn, keys, jnp.array([RATE]), in_turn=False)
-        found[network] = jax.tree.map(lambda of: of[0], seen)
+        seen = sweep(learn, keys, jnp.arange(len(activations)), in_turn=False)
+        for place, activation in enumerate(activations):
+            found[Network(activation, widths)] = Learned(*(of[place] for of in seen))
     return found
 
 
 def learn_one(
-    plan: Static[tuple[Network, int]], key: Key[Array, ""], rate: Float[Array, ""]
+    plan: Static[tuple[Callable[[Number], Model], int]], key: Key[Array, ""], activation: Number
 ) -> Learned:
     """One network from one start."""
-    network, steps = plan.value
-    model = network.model()
+    make, steps = plan.value
+    model = make(activation)
     loss_fn = losses.supervised_loss(model, losses.sigmoid_binary_cross_entropy)
-    optimizer = optim.make_optimizer(OptimizerConfig("sgd", rate, {"momentum": MOMENTUM}))
+    optimizer = optim.make_optimizer(OptimizerConfig("sgd", RATE, {"momentum": MOMENTUM}))
     update = train.make_update(mean_gradient(loss_fn), optimizer)
     state = train.init_state(key, model, optimizer, CORNERS.inputs)
     fitted, history = train.fit(update, state, CORNERS, epochs=steps, batch_size=4, in_order=True)

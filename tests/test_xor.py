@@ -10,6 +10,7 @@ from command_line import assert_refused, start
 
 from experiments import xor as experiment
 from experiments.xor import LINEAR, Learned, Network
+from jaxdl import models
 from jaxdl.types import Static, Variables
 
 
@@ -35,18 +36,17 @@ def test_bad_input(flags, named, way_out, capsys, tmp_path):
     assert_refused(experiment, flags, tmp_path / "run", capsys, named, way_out)
 
 
-def test_from_a_solution_it_is_learnt_at_once(monkeypatch):
+def test_from_a_solution_it_is_learnt_at_once():
     """ReLU of A + B and of A + B - 1: the first less twice the second is XOR."""
     solution = {
         "Dense_0": {"kernel": jnp.ones((2, 2)), "bias": jnp.array([0.0, -1.0])},
         "Dense_1": {"kernel": jnp.array([[20.0], [-40.0]]), "bias": jnp.array([-10.0])},
     }
-    network = Network("relu", (2,))
-    model = network.model()._replace(init=lambda key, inputs: Variables(solution, {}))
-    monkeypatch.setattr(Network, "model", lambda self: model)
+    model = models.mlp((2,), classes=1)._replace(init=lambda *_: Variables(solution, {}))
     for scale, expected in ((1.0, True), (0.1, False)):  # sure of each corner, or not
         solution["Dense_1"] = jax.tree.map(lambda leaf, s=scale: s * leaf, solution["Dense_1"])
-        found = experiment.learn_one(Static((network, 1)), jax.random.key(0), jnp.float32(0))
+        plan = Static((lambda activation: model, 1))
+        found = experiment.learn_one(plan, jax.random.key(0), jnp.int32(0))
         assert bool(found.is_learnt) == expected
     assert found.logits.shape == (experiment.SIDE, experiment.SIDE)
 
