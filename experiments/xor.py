@@ -30,12 +30,12 @@ from matplotlib.figure import Figure
 
 from jaxdl import cli, losses, models, nn, optim, plots, train
 from jaxdl.claims import Claim, conclude
-from jaxdl.errors import InputError
 from jaxdl.gradients import mean_gradient
 from jaxdl.models.deep_mlp import Layer
 from jaxdl.optim import OptimizerConfig
 from jaxdl.runs import (
     ExperimentOptions,
+    check_ascending,
     check_least,
     check_no_diagnostics,
     check_seed,
@@ -135,9 +135,7 @@ def check(config: Config) -> None:
     check_no_diagnostics(config)
     check_least(config, {"seeds": 1, "steps": 1, "widths": 1})
     check_seed(config.seed)
-    if len(config.widths) < 2 or list(config.widths) != sorted(set(config.widths)):
-        shown = " ".join(map(str, config.widths))
-        raise InputError(f"--widths {shown}: give two or more, each larger than the one before")
+    check_ascending(config, {"widths": 2})
 
 
 def name_of(network: Network) -> str:

@@ -17,6 +17,7 @@ import contextlib
 import csv
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import math
 import os
@@ -139,6 +140,32 @@ def check_shares(config: Any, names: Iterable[str]) -> None:
     """
     for name in names:
         _check_numbers(config, name, lambda value: 0 <= value < 1, "0 to below 1")
+
+
+def check_ascending(config: Any, counts: Mapping[str, int]) -> None:
+    """Checks that each number of a setting is larger than the one before it.
+
+    Args:
+        config: a dataclass of flags.
+        counts: by the name of a field of several numbers, how many it must have at the least.
+
+    Raises:
+        InputError: they are fewer, or one is not larger than the one before, or NaN.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Config(ExperimentOptions):
+    ...     widths: tuple[int, ...] = (2, 4)
+    >>> check_ascending(Config(widths=(4, 2)), {"widths": 2})
+    Traceback (most recent call last):
+    jaxdl.errors.InputError: --widths 4 2: give 2 or more, each larger than the one before
+    """
+    for name, count in counts.items():
+        numbers = getattr(config, name)
+        grow = all(low < high for low, high in itertools.pairwise(numbers))
+        if len(numbers) < count or not grow:
+            flag = f"--{name.replace('_', '-')}"
+            shown = " ".join(map(str, (flag, *numbers)))
+            raise InputError(f"{shown}: give {count} or more, each larger than the one before")
 
 
 def _check_numbers(config: Any, name: str, is_right: Callable[[Any], bool], wanted: str) -> None:

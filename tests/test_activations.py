@@ -32,8 +32,8 @@ def test_every_claim_holds(tmp_path):
 
 BAD = [
     ("--rates 0.1 0.5", "--rates 0.1 0.5", "give 1.0 as well"),
-    ("--rates 0.5 0.1 1.0", "--rates 0.5 0.1 1.0", "numbers above 0 that grow"),
-    ("--rates 0 0.1 0.5 1.0", "--rates 0.0", "numbers above 0 that grow"),
+    ("--rates 0.5 0.1 1.0", "--rates 0.5 0.1 1.0", "larger than"),
+    ("--rates 0 0.1 0.5 1.0", "--rates 0.0", "numbers above 0"),
     ("--seeds 1", "--seeds 1", "2 or more"),
     ("--epochs 0", "--epochs 0", "1 or more"),
     ("--seed -1", "--seed -1", "give 0 to"),

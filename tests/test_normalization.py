@@ -39,10 +39,10 @@ def test_every_claim_holds(tmp_path):
 BAD = [
     ("--norms none batch layr", "layr", "choose from none"),
     ("--norms none batch", "--norms none batch", "give layer as well"),
-    ("--rates 0.1 0.1", "--rates 0.1 0.1", "numbers above 0 that grow"),
-    ("--rates 0 0.1", "--rates 0.0 0.1", "numbers above 0 that grow"),
+    ("--rates 0.1 0.1", "--rates 0.1 0.1", "larger than"),
+    ("--rates 0 0.1", "--rates 0.0", "numbers above 0"),
     ("--sizes 4 100 256", "--sizes 4 100 256", "divisors of 256"),
-    ("--sizes 4 8", "--sizes 4 8", "to 256"),
+    ("--sizes 4 8", "--sizes 4 8", "256 itself the last"),
     ("--sizes 1 256", "--sizes 1 256", "2 or more"),
     ("--seeds 1", "--seeds 1", "2 or more"),
     ("--diagnostics", "--diagnostics", "leave it out"),

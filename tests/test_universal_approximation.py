@@ -28,7 +28,7 @@ def test_every_claim_holds(tmp_path):
 
 
 BAD = [
-    ("--widths 32 16", "--widths 32 16", "that grow"),
+    ("--widths 32 16", "--widths 32 16", "larger than"),
     ("--widths 16 32", "--widths 16 32", "give 32 and 64"),
     ("--trained-widths 8", "--trained-widths 8", "give 32"),
     ("--doublings 1 2", "--doublings 1 2", "give 1 and 5"),

@@ -40,7 +40,7 @@ def test_every_claim_holds(tmp_path):
 
 
 BAD = [
-    ("--depths 10", "--depths 10", "two or more"),
+    ("--depths 10", "--depths 10", "2 or more"),
     ("--depths 20 10", "--depths 20 10", "larger than"),
     ("--depths 1 10", "--depths 1 10", "2 or more"),
     ("--trained relu", "--trained", "'sigmoid'"),

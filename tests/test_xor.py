@@ -24,7 +24,7 @@ def test_every_claim_holds(tmp_path):
 
 
 BAD = [
-    ("--widths 4", "--widths 4", "two or more"),
+    ("--widths 4", "--widths 4", "2 or more"),
     ("--widths 4 2", "--widths 4 2", "larger than"),
     ("--seeds 0", "--seeds 0", "1 or more"),
     ("--diagnostics", "--diagnostics", "leave it out"),

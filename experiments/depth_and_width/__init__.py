@@ -43,6 +43,7 @@ from jaxdl.errors import InputError
 from jaxdl.runs import (
     DatasetOptions,
     SweepOptions,
+    check_ascending,
     check_least,
     check_no_diagnostics,
     check_seed,
@@ -118,8 +119,7 @@ def check(config: Config) -> None:
     counts = ("digit_parameters", "nested_parameters", "epochs", "steps", "tuning_seeds")
     check_least(config, {"depths": 0, **dict.fromkeys(counts, 1)})
     check_seed(config.seed)
-    shown = " ".join(map(str, config.depths))
-    if list(config.depths) != sorted(set(config.depths)):
-        raise InputError(f"--depths {shown}: give each larger than the one before")
+    check_ascending(config, {"depths": 2})
     if not {1, nested.DEEP} <= set(config.depths):
+        shown = " ".join(map(str, config.depths))
         raise InputError(f"--depths {shown}: 1 and {nested.DEEP} are compared; add them")

@@ -36,6 +36,7 @@ from jaxdl.errors import InputError
 from jaxdl.runs import (
     DatasetOptions,
     SweepOptions,
+    check_ascending,
     check_least,
     check_no_diagnostics,
     check_seed,
@@ -109,10 +110,6 @@ def check(config: Config) -> None:
     counts = ("sizes", "width", "epochs", "passes")
     check_least(config, {**dict.fromkeys(counts, 1), "seeds": 2})
     check_seed(config.seed)
-    for name in ("sizes", "passes"):
-        numbers = getattr(config, name)
-        if list(numbers) != sorted(set(numbers)):
-            shown = " ".join(map(str, numbers))
-            raise InputError(f"--{name} {shown}: give each larger than the one before")
+    check_ascending(config, {"sizes": 1, "passes": 1})
     if config.sizes[-1] < training.BATCH:
         raise InputError(f"--sizes {config.sizes[-1]}: give one of {training.BATCH} or more")

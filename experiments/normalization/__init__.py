@@ -35,9 +35,7 @@ rate is tolerated if half of the training examples are told right in the end. In
 Student's t over seeds.
 """
 
-import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -54,6 +52,7 @@ from jaxdl.errors import InputError
 from jaxdl.models.deep_mlp import NORMS
 from jaxdl.runs import (
     ExperimentOptions,
+    check_ascending,
     check_least,
     check_names,
     check_no_diagnostics,
@@ -164,18 +163,12 @@ def check(config: Config) -> None:
     missing = [norm for norm in NEEDED if norm not in config.norms]
     if missing:
         raise InputError(f"--norms {' '.join(config.norms)}: give {', '.join(missing)} as well")
-    if not (config.rates and config.rates[0] > 0 and grow(config.rates)):
-        shown = " ".join(map(str, config.rates))
-        raise InputError(f"--rates {shown}: give numbers above 0 that grow")
-    divide = all(BATCH % size == 0 for size in config.sizes)
-    if len(config.sizes) < 2 or not grow(config.sizes) or not divide or config.sizes[-1] != BATCH:
+    check_ascending(config, {"rates": 1, "sizes": 2})
+    if config.rates[0] <= 0:
+        raise InputError(f"--rates {config.rates[0]}: give numbers above 0")
+    if config.sizes[-1] != BATCH or any(BATCH % size for size in config.sizes):
         shown = " ".join(map(str, config.sizes))
-        raise InputError(f"--sizes {shown}: give divisors of {BATCH} that grow, to {BATCH}")
-
-
-def grow(numbers: Sequence[float]) -> bool:
-    """Whether each is above the one before."""
-    return all(low < high for low, high in itertools.pairwise(numbers))
+        raise InputError(f"--sizes {shown}: give divisors of {BATCH}, {BATCH} itself the last")
 
 
 class Runs(NamedTuple):

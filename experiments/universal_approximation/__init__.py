@@ -34,7 +34,14 @@ from experiments.universal_approximation.features import COMPARED, LEAST_UNITS
 from jaxdl import plots
 from jaxdl.claims import conclude
 from jaxdl.errors import InputError
-from jaxdl.runs import ExperimentOptions, check_least, check_no_diagnostics, check_seed, open_run
+from jaxdl.runs import (
+    ExperimentOptions,
+    check_ascending,
+    check_least,
+    check_no_diagnostics,
+    check_seed,
+    open_run,
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,7 @@ def check(config: Config) -> None:
     check_no_diagnostics(config)
     check_least(config, LEAST)
     check_seed(config.seed)
+    check_ascending(config, {"widths": 1, "trained_widths": 1, "doublings": 1})
     for name, needed in (
         ("widths", {COMPARED, LEAST_UNITS, 2 * LEAST_UNITS}),
         ("trained_widths", {COMPARED}),
@@ -125,8 +133,6 @@ def check(config: Config) -> None:
     ):
         given = getattr(config, name)
         flag = f"--{name.replace('_', '-')} {' '.join(map(str, given))}"
-        if list(given) != sorted(set(given)):
-            raise InputError(f"{flag}: give numbers that grow")
         if not needed <= set(given):
             raise InputError(f"{flag}: give {' and '.join(map(str, sorted(needed)))} among them")
     if config.doublings[-1] > sawtooth.HARDEST:

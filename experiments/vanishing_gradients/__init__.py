@@ -41,6 +41,7 @@ from jaxdl.errors import InputError
 from jaxdl.runs import (
     DatasetOptions,
     SweepOptions,
+    check_ascending,
     check_least,
     check_names,
     check_no_diagnostics,
@@ -130,9 +131,7 @@ def check(config: Config) -> None:
     check_least(config, {"depths": 2, "epochs": 1, "seeds": 2})
     check_names("trained", config.trained, training.CASES)
     check_seed(config.seed)
-    if len(config.depths) < 2 or list(config.depths) != sorted(set(config.depths)):
-        shown = " ".join(map(str, config.depths))
-        raise InputError(f"--depths {shown}: give two or more, each larger than the one before")
+    check_ascending(config, {"depths": 2})
     needed = [name for name in tuple(training.CASES)[:2] if name not in config.trained]
     if needed:
         raise InputError(f"--trained: give {' and '.join(map(repr, needed))} too")
