@@ -241,7 +241,7 @@ def draw_shares(found: Found, widths: Sequence[int]) -> Figure:
     axes.axhline(most, ls="--", color="black", label=label)
     axes.set(xlabel="hidden units", ylabel="share of starts that learn XOR", xticks=widths)
     axes.set_title("95% intervals")
-    axes.legend()
+    axes.legend(loc="center right")
     return figure
 
 
