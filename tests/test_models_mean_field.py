@@ -96,3 +96,10 @@ def test_it_is_exact_in_float64():
 def test_no_theory_of_a_norm():
     with pytest.raises(InputError, match="'rms' has no theory here: give none or layer or batch"):
         expected_signals(Layer(normalization="rms"), [1.0])
+
+
+def test_a_network_whose_outputs_are_all_but_constant():
+    """A sigmoid's slope at 0 is 1/4; the variance of its outputs is lost in the rounding."""
+    seen = expected_signals(Layer("sigmoid"), [1e-18] * 3)
+    np.testing.assert_allclose(seen.outputs, 1 / 4, rtol=1e-6)
+    np.testing.assert_allclose(seen.factors, 1e-18 / 16, rtol=1e-6)

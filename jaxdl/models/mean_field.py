@@ -122,11 +122,12 @@ def expected_signals(
         raise InputError(f"the norm {norm!r} has no theory here: give {' or '.join(NORMS)}")
     mean, seen = 0.0, []
     for place, gain in enumerate(gains):
-        scale = dict(zip(NORMS, (gain, 1 / square, 1 / (square - mean**2)), strict=True))
         before = gain * square if norm == "none" else 1.0
         of = moments(layer.activation, before)
         is_residual = layer.is_residual and place > 0
-        factor = scale[norm] * of.squared_slope + is_residual
+        # One over what a norm divides squares by. Without a norm layers may be all but constant.
+        scale = gain if norm == "none" else 1 / (square if norm == "layer" else square - mean**2)
+        factor = scale * of.squared_slope + is_residual
         if is_residual:
             # What is added is of weights of its own: E h f is E h E f.
             mean, square = mean + of.mean, square + 2 * mean * of.mean + of.square
