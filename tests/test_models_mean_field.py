@@ -98,8 +98,9 @@ def test_no_theory_of_a_norm():
         expected_signals(Layer(normalization="rms"), [1.0])
 
 
-def test_a_network_whose_outputs_are_all_but_constant():
-    """A sigmoid's slope at 0 is 1/4; the variance of its outputs is lost in the rounding."""
-    seen = expected_signals(Layer("sigmoid"), [1e-18] * 3)
-    np.testing.assert_allclose(seen.outputs, 1 / 4, rtol=1e-6)
-    np.testing.assert_allclose(seen.factors, 1e-18 / 16, rtol=1e-6)
+@pytest.mark.parametrize(("activation", "slope"), [("tanh", 1.0), ("relu", 0.5)])
+def test_signals_far_below_what_float32_holds(activation, slope):
+    """Of inputs so small tanh is the identity, and ReLU that of half of them."""
+    seen = expected_signals(Layer(activation), [1e-3] * 50)
+    np.testing.assert_allclose(seen.factors[1:], 1e-3 * slope, rtol=1e-2)
+    np.testing.assert_allclose(np.log10(seen.outputs[-1]), 50 * np.log10(1e-3 * slope), rtol=1e-2)

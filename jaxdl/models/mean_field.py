@@ -95,8 +95,9 @@ def moments(activation: Activation, variance: float = 1.0) -> Moments:
     >>> np.round(moments("relu", 2.0), 4).tolist()
     [0.5642, 1.0, 0.5]
     """
-    points = jnp.asarray(np.sqrt(variance) * _POINTS)
-    values, slopes = (np.asarray(of, np.float64) for of in _values_and_slopes(activation, points))
+    with jax.enable_x64(True):  # in float32 the signals of a deep network may come to nothing
+        points = jnp.asarray(np.sqrt(variance) * _POINTS)
+        values, slopes = map(np.asarray, _values_and_slopes(activation, points))
     seen = (values, np.square(values), np.square(slopes))
     return Moments(*(float(_DENSITY @ of) for of in seen))
 
