@@ -11,5 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # written the plain way, XLA compiles in half the time what runs as fast. What is asked for in
 # XLA_FLAGS, which XLA reads later, still counts.
 if "--quick" in sys.argv:
-    flags = "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false"
-    os.environ["XLA_FLAGS"] = f"{flags} {os.environ.get('XLA_FLAGS', '')}"
+    os.environ["XLA_FLAGS"] = (
+        "--xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false "
+        + os.environ.get("XLA_FLAGS", "")
+    )

@@ -22,7 +22,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compiles in a hurry: tests compile far more than they compute.
 
     With few of LLVM's optimizations, and each fusion written the plain way, they take half of the
-    time. The slow ones, which train, see every optimization, as doctests and experiments do.
+    time. The slow ones, which train, see every optimization, as doctests do.
     """
     if config.option.markexpr == "not slow":
         flags = " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"

@@ -124,7 +124,7 @@ def check(config: Config) -> None:
     shown = " ".join(map(str, config.rates))
     if missing:
         raise InputError(f"--rates {shown}: give {', '.join(map(str, missing))} as well")
-    if config.rates[0] <= 0:
+    if not config.rates[0] > 0:  # nor NaN
         raise InputError(f"--rates {shown}: give numbers above 0")
 
 

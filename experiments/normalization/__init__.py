@@ -164,7 +164,7 @@ def check(config: Config) -> None:
     if missing:
         raise InputError(f"--norms {' '.join(config.norms)}: give {', '.join(missing)} as well")
     check_ascending(config, {"rates": 1, "sizes": 2})
-    if config.rates[0] <= 0:
+    if not config.rates[0] > 0:  # nor NaN
         raise InputError(f"--rates {config.rates[0]}: give numbers above 0")
     if config.sizes[-1] != BATCH or any(BATCH % size for size in config.sizes):
         shown = " ".join(map(str, config.sizes))
