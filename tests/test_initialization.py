@@ -22,7 +22,8 @@ from experiments.initialization.starts import (
 from experiments.initialization.training import Learned, Outcome
 from experiments.initialization.variances import Found, Seen
 from jaxdl import nn
-from jaxdl.models.deep_mlp import DeepParams, Dense
+from jaxdl.models.deep_mlp import DeepParams
+from jaxdl.models.dense_norms import Dense
 from jaxdl.models.mean_field import Expected
 
 # --- the quick form ------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ import pytest
 from jaxdl import nn
 from jaxdl.errors import InputError
 from jaxdl.models import deep_mlp
-from jaxdl.models.deep_mlp import NORMS, Layer, lsuv, one_norm_of
+from jaxdl.models.deep_mlp import Layer, lsuv
 from jaxdl.models.deep_mlp import signals as eager_signals
+from jaxdl.models.dense_norms import NORMS, one_norm_of
 from jaxdl.types import Variables
 
 signals = jax.jit(eager_signals, static_argnums=(0, 3))

@@ -23,7 +23,8 @@ from experiments.vanishing_gradients.training import (
     RELU,
     Learned,
 )
-from jaxdl.models.deep_mlp import DeepParams, Dense, Layer, signals
+from jaxdl.models.deep_mlp import DeepParams, Layer, signals
+from jaxdl.models.dense_norms import Dense
 from jaxdl.models.mean_field import Expected, expected_signals
 from jaxdl.types import Examples, Variables
 

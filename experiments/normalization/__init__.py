@@ -49,7 +49,7 @@ from experiments.normalization.watch import Watched
 from jaxdl import data, plots
 from jaxdl.claims import conclude
 from jaxdl.errors import InputError
-from jaxdl.models.deep_mlp import NORMS
+from jaxdl.models.dense_norms import NORMS
 from jaxdl.runs import (
     ExperimentOptions,
     check_ascending,

@@ -13,7 +13,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from experiments.normalization.watch import Seen, Watched, add_noise, first_layers_moved, watch
 from jaxdl import losses, models
 from jaxdl.gradients import mean_gradient
-from jaxdl.models.deep_mlp import NORMS, DeepParams, Dense, Layer, Norm, hidden_outputs, one_norm_of
+from jaxdl.models.deep_mlp import DeepParams, Layer, hidden_outputs
+from jaxdl.models.dense_norms import NORMS, Dense, Norm, one_norm_of
 from jaxdl.nn import Moments
 from jaxdl.types import (
     Batch,
@@ -44,7 +45,7 @@ class Kind(NamedTuple):
     """What normalizes a network.
 
     Attributes:
-        norm: by name (`jaxdl.models.deep_mlp.NORMS`).
+        norm: by name (`jaxdl.models.dense_norms.NORMS`).
         size: of what batch norm and batch renorm have their statistics of, a divisor of `BATCH`.
         noise: deviation of what is added, anew at each step, to each scale and shift of batch norm.
     """

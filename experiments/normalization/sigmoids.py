@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from jaxdl import losses, models, nn, optim, plots, train
 from jaxdl.claims import Claim
 from jaxdl.gradients import mean_gradient
-from jaxdl.models.deep_mlp import DeepParams, Dense, Layer
+from jaxdl.models.deep_mlp import DeepParams, Layer
+from jaxdl.models.dense_norms import Dense
 from jaxdl.optim import OptimizerConfig
 from jaxdl.statistics import mean_and_interval, write_interval
 from jaxdl.sweep import sweep

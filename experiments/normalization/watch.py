@@ -8,7 +8,8 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxdl import optim
-from jaxdl.models.deep_mlp import DeepParams, Dense
+from jaxdl.models.deep_mlp import DeepParams
+from jaxdl.models.dense_norms import Dense
 from jaxdl.nn import Moments, ScaleAndShift
 from jaxdl.types import ModelState, Number
 
