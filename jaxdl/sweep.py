@@ -40,6 +40,9 @@ from jaxdl.types import as_pytree
 RunFn = Callable[[Key[Array, ""], Any], PyTree]
 """``(key, hparams) -> result``: pure, and the result's shapes do not depend on the numbers."""
 
+SweepFn = Callable[..., PyTree]
+"""``(run, keys, hparams, *, name, ...) -> results``: `sweep_in_run` with all else of it bound."""
+
 # Not `jaxdl.parallel.DATA_AXIS`: over that one a run would take its batches for split.
 _AXIS = "runs"
 
@@ -148,6 +151,11 @@ def sweep_in_run(
             shown.update(done)
             stop.leave(way_on)
     return _finish(results, shapes, plan)
+
+
+def cpu_piece(size: int) -> int | None:
+    """A ``piece_size`` for a CPU alone: all runs side by side are what fills an accelerator."""
+    return size if jax.default_backend() == "cpu" else None
 
 
 def diverged(state: FitState) -> Bool[np.ndarray, "*runs"]:

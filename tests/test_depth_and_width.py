@@ -174,31 +174,18 @@ def test_it_learns_by_adam_along_a_cosine():
 # --- rates ---------------------------------------------------------------------------------------
 
 
-def test_rates_are_chosen_for_each_task_and_reported_on_fresh_draws(monkeypatch):
+def test_rates_are_chosen_for_each_task_and_reported_on_fresh_draws():
     def run(key, member):
         best = jnp.where(member.task == 5, 0.1, 0.3)
         noise = jax.random.uniform(key)
         return Ends(jnp.square(member.rate - best) + 1e-3 * noise, 10 * member.draw + noise)
 
-    def sweep(directory, run, keys, members, **_):
+    def sweep(run, keys, members, **_):
         one = jax.vmap(run, in_axes=(0, None))
         found = jax.vmap(one, in_axes=(None, 0))(keys, members)
         return jax.tree.map(np.asarray, found)
 
-    monkeypatch.setattr(training, "sweep_in_run", sweep)
-    found = training.tune(
-        None,  # type: ignore
-        "name",
-        run,
-        [5, 7],
-        [0.1, 0.2, 0.3],
-        seeds=2,
-        seed=0,
-        config={},
-        resume=False,
-        quiet=True,
-        mesh=None,  # type: ignore
-    )
+    found = training.tune(sweep, "name", run, [5, 7], [0.1, 0.2, 0.3], seeds=2, seed=0)
     assert [of.rate for of in found] == [0.1, 0.3]
     assert [of.validation.shape for of in found] == [(3, 2)] * 2
     assert [np.floor(of.test / 10).tolist() for of in found] == [[1, 1, 2, 2, 3, 3]] * 2

@@ -13,7 +13,7 @@ from command_line import assert_refused, start
 
 from experiments import optimizers as experiment
 from experiments.optimizers import claims, figures, networks, ranking, runs, tuning
-from jaxdl import cli, data, optim
+from jaxdl import data, optim
 from jaxdl.optim.classic import CLASSIC, FAMILIES
 
 
@@ -150,15 +150,12 @@ def test_the_summary_has_the_target_of_each_network(flags, expected, monkeypatch
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_progress_goes_to_stderr_and_a_run_that_diverged_counts_as_wrong(
-    quiet, monkeypatch, capsys
-):
+def test_progress_goes_to_stderr_and_a_run_that_diverged_counts_as_wrong(quiet, capsys):
     seen = runs.Curves(
         jnp.full((1, 2, 3), 0.9), jnp.full((1, 2, 3), 0.3), jnp.array([[False, True]]), {}
     )
-    monkeypatch.setattr(runs, "sweep_in_run", lambda *_, **__: seen)
-    plan = {"config": {}, "epochs": 3, "batch_size": 32, "resume": False, "quiet": quiet}
-    trainer = runs.Trainer(None, mesh=cli.use_devices(2), **plan)
+    directory = None  # type: ignore
+    trainer = runs.Trainer(directory, lambda *_, **__: seen, 3, 32, quiet)
     keys = jax.random.split(jax.random.key(0), 2)
     split = (EXAMPLES, EXAMPLES)
     accuracy, loss, _ = trainer.train("mlp", "GD", "tuning", *split, keys, np.array([0.1]))

@@ -31,6 +31,7 @@ were added, which changes no number of a claim.
 import math
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -47,6 +48,7 @@ from jaxdl.runs import (
     check_seed,
     open_run,
 )
+from jaxdl.sweep import sweep_in_run
 
 
 def decades(low: int, high: int, each: int) -> tuple[float, ...]:
@@ -121,16 +123,16 @@ def run(config: Config) -> None:
         show("descending at the cliff")
         falls = cliff.measure(starts=config.starts, steps=config.cliff_steps, seed=config.seed)
         show("training the recurrent network")
+        sweep_fn = partial(
+            sweep_in_run, directory, resume=config.resume, quiet=config.quiet, mesh=mesh
+        )
         runs = recurrent.measure(
-            directory,
+            sweep_fn,
             rates=config.rates,
             clip_norms=config.clip_norms,
             seeds=config.seeds,
             epochs=config.epochs,
             seed=config.seed,
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
         )
         show("drawing")
         figures = {

@@ -10,15 +10,13 @@ import numpy as np
 import optax
 from jax import lax
 from jax.nn.initializers import glorot_uniform, orthogonal
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from jaxdl import diagnostics, losses, optim, train
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import ClipConfig, OptimizerConfig
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep, sweep_in_run
+from jaxdl.sweep import SweepFn, cpu_piece, sweep
 from jaxdl.types import Examples, GradientFn, Metrics, Model, Static, Variables
 
 CLASSES, LENGTH, UNITS, GAIN, NOISE = 4, 30, 32, 1.4, 0.2
@@ -135,29 +133,23 @@ def running_mean(values: np.ndarray) -> np.ndarray:
 
 
 def measure(
-    directory: Run,
+    sweep_fn: SweepFn,
     *,
     rates: Sequence[float],
     clip_norms: Sequence[float],
     seeds: int,
     epochs: int,
     seed: int,
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> Runs:
     """Both sweeps as one program: rates with and without clipping, and clip norms at one rate.
 
     Args:
-        directory: where checkpoints of it are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         rates: of the runs; `RATE` is added.
         clip_norms: of the runs at `RATE`; see `members`.
         seeds: of each pair.
         epochs: of each run.
         seed: of all.
-        resume: see `jaxdl.sweep.sweep_in_run`.
-        quiet: see there.
-        mesh: see there.
     """
     member_rates, member_norms = members(rates, clip_norms).T
     swept = {"rates": list(rates), "clip_norms": list(clip_norms)}
@@ -165,18 +157,13 @@ def measure(
     hparams = {"rate": jnp.asarray(member_rates), "clip_norm": jnp.asarray(member_norms)}
     keys = jax.random.split(jax.random.key(seed), seeds)
     run = Partial(train_one, Static(epochs), *problems)
-    failed, *numbers = sweep_in_run(
-        directory,
+    failed, *numbers = sweep_fn(
         run,
         keys,
         hparams,
         config={**swept, "seeds": seeds, "epochs": epochs, "seed": seed},
         name="recurrent",
-        resume=resume,
-        quiet=quiet,
-        mesh=mesh,
-        # An accelerator is filled by all runs side by side.
-        piece_size=PIECE if jax.default_backend() == "cpu" else None,
+        piece_size=cpu_piece(PIECE),
     )
     return Runs(member_rates, member_norms, failed, *(of.astype(float) for of in numbers))
 

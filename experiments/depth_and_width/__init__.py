@@ -50,6 +50,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
+from jaxdl.sweep import sweep_in_run
 
 
 @dataclass(frozen=True)
@@ -91,16 +92,15 @@ def run(config: Config) -> None:
     mesh = cli.use_devices(config.devices)
     dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
     with open_run("depth_and_width", config) as directory:
-        tune = partial(
-            training.tune,
+        sweep_fn = partial(
+            sweep_in_run,
             directory,
-            seeds=config.tuning_seeds,
-            seed=config.seed,
             config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
             resume=config.resume,
             quiet=config.quiet,
             mesh=mesh,
         )
+        tune = partial(training.tune, sweep_fn, seeds=config.tuning_seeds, seed=config.seed)
         read = digits.measure(tune, readers, dataset, config.epochs)
         learnt = nested.measure(tune, learners, config.steps)
         plots.save_all(

@@ -1,19 +1,17 @@
 """A network trained once, and rates chosen on other seeds than those that are reported."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Array, Float, Key
 
 from jaxdl import optim, train
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import OptimizerConfig, ScheduleConfig
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn
 from jaxdl.types import Examples, LossFn, Metrics, Model, Number
 
 
@@ -89,7 +87,7 @@ def fit(
 
 
 def tune(
-    directory: Run,
+    sweep_fn: SweepFn,
     name: str,
     run: Callable[[Key[Array, ""], Member], Ends],
     tasks: Sequence[int],
@@ -97,44 +95,26 @@ def tune(
     *,
     seeds: int,
     seed: int,
-    config: dict[str, Any],
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> list[Tuned]:
     """Chooses a network's rate for each task, and reports as many fresh runs as that took.
 
     As many, so that both sweeps are of the same shapes and the same compiled program.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         name: of the network.
         run: of one key and one member.
         tasks: by number.
         rates: to choose from.
         seeds: runs with each rate.
         seed: of all.
-        config: see `jaxdl.sweep.sweep_in_run`.
-        resume: see there.
-        quiet: see there.
-        mesh: see there.
     """
     of_task, of_rate = (of.ravel() for of in np.indices((len(tasks), len(rates))))
     keys = jax.random.split(jax.random.key(seed), seeds)
 
     def measure(stage: str, rate: Float[np.ndarray, " members"], draw: np.ndarray) -> Ends:
         members = Member(jnp.array(tasks)[of_task], jnp.array(rate, float), jnp.array(draw))
-        return sweep_in_run(
-            directory,
-            run,
-            keys,
-            members,
-            config=config,
-            name=f"{name}_{stage}",
-            resume=resume,
-            quiet=quiet,
-            mesh=mesh,
-        )
+        return sweep_fn(run, keys, members, name=f"{name}_{stage}")
 
     tried = measure("tuning", np.array(rates)[of_rate], 0 * of_rate)
     validation = tried.validation.reshape(len(tasks), len(rates), seeds)

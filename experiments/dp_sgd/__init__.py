@@ -60,6 +60,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
+from jaxdl.sweep import sweep_in_run
 from jaxdl.types import Examples
 
 CHANGE_NOTHING = ("data_dir", "raw_dir", "quick", "devices")
@@ -182,8 +183,16 @@ def train(
     """The runs of each budget, and last those of the hasty one."""
     terms = terms_of(config)
     planned = budgets.plan_all(terms, config.epsilons)
-    outcomes = training.train_all(
+    sweep_fn = partial(
+        sweep_in_run,
         directory,
+        config={**resolved_config(config, without=CHANGE_NOTHING), "dataset_sha256": sha256},
+        resume=config.resume,
+        quiet=config.quiet,
+        mesh=mesh,
+    )
+    outcomes = training.train_all(
+        sweep_fn,
         plan,
         examples,
         measured,
@@ -192,10 +201,6 @@ def train(
         max_norm=config.max_norm,
         seed=config.seed,
         seeds=config.seeds,
-        config={**resolved_config(config, without=CHANGE_NOTHING), "dataset_sha256": sha256},
-        resume=config.resume,
-        quiet=config.quiet,
-        mesh=mesh,
     )
     return list(map(partial(training.spend, terms), planned, outcomes))
 

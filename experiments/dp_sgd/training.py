@@ -3,12 +3,11 @@
 import operator
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array
 
@@ -16,8 +15,7 @@ from experiments.dp_sgd.budgets import Budget, Terms
 from jaxdl import diagnostics, losses, models, optim, privacy, train
 from jaxdl.gradients import clipped_gradient
 from jaxdl.optim import OptimizerConfig
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn, cpu_piece
 from jaxdl.types import Examples, Metrics, Params, Static
 
 CLASSES = 10
@@ -64,7 +62,7 @@ def make_plan(terms: Terms, count: int, *, epsilon: float, watched: bool) -> Pla
 
 
 def train_all(
-    directory: Run,
+    sweep_fn: SweepFn,
     plan: Plan,
     examples: Examples,
     measured: Examples,
@@ -74,15 +72,11 @@ def train_all(
     max_norm: float,
     seed: int,
     seeds: int,
-    config: dict[str, Any],
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> list[Outcome]:
     """Trains with each budget and seed, one for each core of a CPU at a time, saving these.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         plan: of each run.
         examples: to train on.
         measured: to evaluate on.
@@ -91,10 +85,6 @@ def train_all(
         max_norm: what each example's gradient is clipped to.
         seed: the first.
         seeds: how many.
-        config: see `jaxdl.sweep.sweep_in_run`.
-        resume: see there.
-        quiet: see there.
-        mesh: see there.
 
     Returns:
         For each budget an `Outcome` with a leading axis of seeds.
@@ -103,16 +93,11 @@ def train_all(
         "noise_multiplier": np.array([budget.noise_multiplier for budget in budgets]),
         "steps": np.array([budget.steps for budget in budgets]),
     }
-    outcomes = sweep_in_run(
-        directory,
+    outcomes = sweep_fn(
         Partial(train_once, Static(plan), optimizer, max_norm, examples, measured),
         jax.vmap(jax.random.key)(seed + jnp.arange(seeds)),
         members,
-        config=config,
-        resume=resume,
-        quiet=quiet,
-        mesh=mesh,
-        piece_size=1 if jax.default_backend() == "cpu" else None,
+        piece_size=cpu_piece(1),
     )
     return [jax.tree.map(operator.itemgetter(row), outcomes) for row in range(len(budgets))]
 

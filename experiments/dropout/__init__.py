@@ -28,6 +28,7 @@ the same with dropout and without. Intervals are of 95% over seeds (Student's t)
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from experiments.dropout import masks, training
 from jaxdl import cli, data, plots
@@ -43,6 +44,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
+from jaxdl.sweep import sweep_in_run
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,21 @@ def run(config: Config) -> None:
     plan = training.Plan(config.width, config.sizes[-1], config.epochs, config.passes)
     with open_run("dropout", config) as directory:
         seen = masks.measure(config.seed)
-        found = training.measure(
+        sweep_fn = partial(
+            sweep_in_run,
             directory,
+            config=resolved_config(config, without=OF_NO_RUN),
+            resume=config.resume,
+            quiet=config.quiet,
+            mesh=mesh,
+        )
+        found = training.measure(
+            sweep_fn,
             dataset,
             plan,
             config.sizes,
             seeds=config.seeds,
             seed=config.seed,
-            config=resolved_config(config, without=OF_NO_RUN),
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
         )
         drawn = {
             "masks": masks.draw(seen),

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
@@ -19,9 +18,8 @@ from jaxdl import data, losses, models, optim, plots, train
 from jaxdl.claims import Claim
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import OptimizerConfig
-from jaxdl.runs import Run
 from jaxdl.statistics import is_above_zero, write_interval
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn, cpu_piece
 from jaxdl.types import Examples, Model, Number, Params, Static
 
 INPUT_RATE, HIDDEN_RATE = 0.2, 0.5
@@ -95,45 +93,31 @@ class Pair(NamedTuple):
 
 
 def measure(
-    directory: Run,
+    sweep_fn: SweepFn,
     dataset: data.Dataset,
     plan: Plan,
     sizes: Sequence[int],
     *,
     seeds: int,
     seed: int,
-    config: dict[str, Any],
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> dict[int, Pair]:
     """Trains from each number of examples, each seed with examples of its own.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         dataset: digits.
         plan: of all runs.
         sizes: numbers of examples.
         seeds: runs of each kind.
         seed: of all.
-        config: see `jaxdl.sweep.sweep_in_run`.
-        resume: see there.
-        quiet: see there.
-        mesh: see there.
     """
     rates = ((0.0, 0.0), (INPUT_RATE, HIDDEN_RATE))
     members = np.array([(size, *of) for size in sizes for of in rates], np.float32)
-    found = sweep_in_run(
-        directory,
+    found = sweep_fn(
         Partial(train_once, Static(plan), dataset.train, dataset.test),
         jax.random.split(jax.random.key(seed), seeds),
         Member(*map(jnp.asarray, members.T)),
-        config=config,
-        resume=resume,
-        quiet=quiet,
-        mesh=mesh,
-        # An accelerator is filled by all runs side by side.
-        piece_size=seeds if jax.default_backend() == "cpu" else None,
+        piece_size=cpu_piece(seeds),
     )
     each = [jax.tree.map(lambda of, i=i: of[i], found) for i in range(len(members))]
     return dict(zip(sizes, map(Pair, each[::2], each[1::2]), strict=True))

@@ -33,6 +33,7 @@ seeds too, updates were made more and the last claim was put in shares of seeds.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -50,6 +51,7 @@ from jaxdl.runs import (
     check_seed,
     open_run,
 )
+from jaxdl.sweep import sweep_in_run
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,17 @@ def run(config: Config) -> None:
         laws = law.measure(
             gains=config.gains, units=config.units, draws=config.draws, seed=config.seed
         )
+        sweep_fn = partial(
+            sweep_in_run, directory, resume=config.resume, quiet=config.quiet, mesh=mesh
+        )
         found = training.measure(
-            directory,
+            sweep_fn,
             NETWORKS,
             length=config.length,
             steps=config.steps,
             seeds=config.seeds,
             seed=config.seed,
             is_watched=config.diagnostics,
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
         )
         figures = {
             "law": law.draw(config.gains, laws),

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
@@ -18,8 +17,7 @@ from jaxdl.data.memory_problems import adding_problem
 from jaxdl.gradients import mean_gradient
 from jaxdl.nn import find_cell
 from jaxdl.optim import ClipConfig, OptimizerConfig
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn
 from jaxdl.types import Batch, Examples, Metrics, Model, Params, Static, TrainState
 
 UNITS, BATCH, RATE, MOMENTUM = 32, 32, 0.03, 0.9
@@ -64,7 +62,7 @@ class Seen(NamedTuple):
 
 
 def measure(
-    directory: Run,
+    sweep_fn: SweepFn,
     networks: dict[str, Network],
     *,
     length: int,
@@ -72,23 +70,17 @@ def measure(
     seeds: int,
     seed: int,
     is_watched: bool,
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> dict[str, Seen]:
     """Trains each network from each seed; those of one kind are one program.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         networks: by name.
         length: of the sequences.
         steps: of training.
         seeds: of each network; the same draws for all.
         seed: of all.
         is_watched: see `Plan`.
-        resume: see `jaxdl.sweep.sweep_in_run`.
-        quiet: see there.
-        mesh: see there.
     """
     keys = jax.random.split(jax.random.key(seed), seeds)
     tests = adding_problem(jax.random.key(seed + 1), TESTING, length)
@@ -99,16 +91,12 @@ def measure(
             "gain": jnp.array([networks[name].gain for name in names]),
             "clip_norm": jnp.array([networks[name].clip_norm for name in names]),
         }
-        seen = sweep_in_run(
-            directory,
+        seen = sweep_fn(
             Partial(train_one, Static(Plan(kind, length, steps, is_watched)), tests),
             keys,
             hparams,
             config={"length": length, "steps": steps, "seeds": seeds, "seed": seed},
             name=f"{kind.cell}{'_normalized' * kind.is_normalized}",
-            resume=resume,
-            quiet=quiet,
-            mesh=mesh,
         )
         for place, name in enumerate(names):
             found[name] = jax.tree.map(lambda of, place=place: of[place].astype(float), seen)

@@ -43,6 +43,7 @@ the gradient is called kept (10^4) and lost (10^6) were settled on pilot runs of
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 
@@ -59,6 +60,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
+from jaxdl.sweep import sweep_in_run
 from jaxdl.types import Examples
 
 DIGITS = 100
@@ -100,17 +102,21 @@ def run(config: Config) -> None:
         digits = Examples(*(of[:DIGITS] for of in dataset.train))
         seen = variances.measure(config.activations, config.depth, digits, keys)
         windows = convolutions.measure(keys[0])
-        learned = training.measure(
+        sweep_fn = partial(
+            sweep_in_run,
             directory,
+            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
+            resume=config.resume,
+            quiet=config.quiet,
+            mesh=mesh,
+        )
+        learned = training.measure(
+            sweep_fn,
             config.activations,
             config.depths,
             dataset,
             epochs=config.epochs,
             keys=keys,
-            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
         )
         outcomes = training.outcomes(learned, inputs=digits.inputs[0].size)
         figures = {

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
@@ -30,9 +29,8 @@ from jaxdl.gradients import mean_gradient
 from jaxdl.models.deep_mlp import DeepParams, Layer
 from jaxdl.models.mean_field import expected_signals
 from jaxdl.optim import OptimizerConfig
-from jaxdl.runs import Run
 from jaxdl.statistics import mean_and_interval
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn
 from jaxdl.types import Examples, Static, Variables
 
 WIDTH, BATCH, MOMENTUM = 64, 50, 0.9
@@ -73,46 +71,33 @@ Case = tuple[str, int]
 
 
 def measure(
-    directory: Run,
+    sweep_fn: SweepFn,
     activations: Sequence[str],
     depths: Sequence[int],
     dataset: Dataset,
     *,
     epochs: int,
     keys: Key[Array, " seeds"],
-    config: dict[str, Any],
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> dict[Case, Learned]:
     """Runs of every start and seed, ``(starts, rates, seeds)``; all of a case are one program.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         activations: of the networks.
         depths: of the networks with each.
         dataset: its images are standardized.
         epochs: of each run.
         keys: one for each seed.
-        config: see `jaxdl.sweep.sweep_in_run`.
-        resume: see there.
-        quiet: see there.
-        mesh: see there.
     """
     found = {}
     for activation, depth in itertools.product(activations, depths):
         plan = Static(Plan(activation, depth, epochs))
         starts, rates = zip(*itertools.product(STARTS.values(), RATES[activation]), strict=True)
-        learned = sweep_in_run(
-            directory,
+        learned = sweep_fn(
             Partial(learn, plan, dataset.train, dataset.test),
             keys,
             (stack(list(starts)), jnp.array(rates)),
-            config=config,
             name=f"{activation}_{depth}",
-            resume=resume,
-            quiet=quiet,
-            mesh=mesh,
         )
         shape = (len(STARTS), -1, len(keys))
         found[activation, depth] = Learned(*(of.reshape(shape).astype(float) for of in learned))

@@ -24,6 +24,7 @@ images, fresh ones are reported. Intervals are of 95% over seeds (Student's t).
 """
 
 import dataclasses
+from functools import partial
 
 from experiments.learning_rate import edge, quadratic, ranges, rates, schedules, training
 from experiments.learning_rate.training import NETWORKS, OTHERS, PEAKS, RANGE_TEST, SCHEDULES
@@ -39,6 +40,7 @@ from jaxdl.runs import (
     check_seed,
     open_run,
 )
+from jaxdl.sweep import sweep_in_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,16 +95,16 @@ def run(config: Config) -> None:
             seed=config.seed,
             mesh=mesh,
         )
+        sweep_fn = partial(
+            sweep_in_run, directory, resume=config.resume, quiet=config.quiet, mesh=mesh
+        )
         tried = training.train_all(
-            directory,
+            sweep_fn,
             plan,
             splits,
             tables,
             seeds=config.tuning_seeds + config.seeds,
             seed=config.seed,
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
         )
         constants = rates.join(tried["constant"], tried[OTHERS])
         test = ranges.read(tried[RANGE_TEST], tables[RANGE_TEST])

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
@@ -16,8 +15,7 @@ from jaxdl import data, losses, models, train
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import ScheduleConfig
 from jaxdl.optim.schedules import learning_rate_factor
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn, cpu_piece
 from jaxdl.types import Examples, Model, Static
 
 NETWORKS: Mapping[str, Callable[[], Model]] = {
@@ -125,41 +123,30 @@ def make_tables(schedules: Sequence[str], steps: int) -> dict[str, Table]:
 
 
 def train_all(
-    directory: Run,
+    sweep_fn: SweepFn,
     plan: Plan,
     splits: Splits,
     tables: Mapping[str, Table],
     *,
     seeds: int,
     seed: int,
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> dict[str, Tried]:
     """A run with each row of each table from every seed, all by one compiled program.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         plan: of each run.
         splits: see there.
         tables: the rates of each step, by schedule (`make_tables`).
         seeds: runs with each row.
         seed: of all.
-        resume: see `jaxdl.sweep.sweep_in_run`.
-        quiet: see there.
-        mesh: see there.
     """
-    runs = sweep_in_run(
-        directory,
+    runs = sweep_fn(
         Partial(train_one, Static(plan), splits),
         jax.random.split(jax.random.key(seed), seeds),
         jnp.asarray(np.concatenate(list(tables.values())), float),
         config=plan._asdict(),
-        resume=resume,
-        quiet=quiet,
-        mesh=mesh,
-        # An accelerator is filled by all runs side by side.
-        piece_size=100 if jax.default_backend() == "cpu" else None,
+        piece_size=cpu_piece(100),
     )
     tried, first = {}, 0
     for name, table in tables.items():

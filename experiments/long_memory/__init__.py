@@ -27,6 +27,7 @@ over 80; after 10,000 from 5 seeds two RNNs had, and the second claim was put as
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from experiments.long_memory import claims, figures, training
 from experiments.long_memory.problems import ADDING, COPYING, PARITY, Problem
@@ -44,6 +45,7 @@ from jaxdl.runs import (
     check_seed,
     open_run,
 )
+from jaxdl.sweep import sweep_in_run
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,11 @@ def run(config: Config) -> None:
     check(config)
     mesh = cli.use_devices(config.devices)
     with open_run("long_memory", config) as directory:
+        sweep_fn = partial(
+            sweep_in_run, directory, resume=config.resume, quiet=config.quiet, mesh=mesh
+        )
         found = training.measure(
-            directory,
+            sweep_fn,
             config.problems(),
             config.cells,
             units=config.units,
@@ -93,9 +98,6 @@ def run(config: Config) -> None:
             seeds=config.seeds,
             seed=config.seed,
             is_watched=config.diagnostics,
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
         )
         drawn = {"lengths": figures.draw_lengths(found), "curves": figures.draw_curves(found)}
         plots.save_all(drawn, directory.figures)

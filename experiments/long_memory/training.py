@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array
 
@@ -15,8 +14,7 @@ from experiments.long_memory.problems import Problem, units_of
 from jaxdl import diagnostics, optim, train
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import ClipConfig, OptimizerConfig
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn
 from jaxdl.types import Batch, Examples, Metrics, Static, TrainState
 
 RATES = {"rnn": 0.001, "lstm": 0.01, "gru": 0.01, "gru_before": 0.01}
@@ -74,7 +72,7 @@ Found = dict[Problem, dict[str, Runs]]
 
 
 def measure(
-    directory: Run,
+    sweep_fn: SweepFn,
     problems: Sequence[Problem],
     cells: Sequence[str],
     *,
@@ -83,14 +81,11 @@ def measure(
     seeds: int,
     seed: int,
     is_watched: bool,
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> Found:
     """Trains each cell at each problem from each seed, the seeds of one as one program.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         problems: each with its length.
         cells: by name.
         units: of an LSTM; others have as many recurrent weights.
@@ -98,9 +93,6 @@ def measure(
         seeds: of each.
         seed: of all.
         is_watched: see `Plan`.
-        resume: see `jaxdl.sweep.sweep_in_run`.
-        quiet: see there.
-        mesh: see there.
     """
     keys = jax.random.split(jax.random.key(seed), seeds)
     found: Found = {}
@@ -109,16 +101,12 @@ def measure(
         tests = problem.draw(jax.random.key(seed + 1), TESTING)
         for cell in cells:
             plan = Plan(problem, cell, units_of(cell, units), steps // LOOK, is_watched)
-            runs = sweep_in_run(
-                directory,
+            runs = sweep_fn(
                 Partial(train_one, Static(plan), tests),
                 keys,
                 {"rate": jnp.array([RATES[cell]])},
                 config={"units": units, "steps": steps, "seeds": seeds, "seed": seed},
                 name=f"{problem.name}_{problem.length}_{cell}",
-                resume=resume,
-                quiet=quiet,
-                mesh=mesh,
             )
             found[problem][cell] = jax.tree.map(lambda of: of[0].astype(float), runs)
     return found

@@ -40,6 +40,7 @@ rates (0.40). One claim does not hold on mnist_5k: experiments/README.md has the
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 from jax.sharding import Mesh
@@ -64,6 +65,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
+from jaxdl.sweep import sweep_in_run
 from jaxdl.types import Examples
 
 
@@ -128,15 +130,15 @@ def run(config: Config) -> None:
 
 def make_trainer(config: Config, dataset: data.Dataset, directory: Run, mesh: Mesh) -> Trainer:
     """What trains all runs of the experiment."""
-    return Trainer(
+    sweep_fn = partial(
+        sweep_in_run,
         directory,
-        {**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        mesh=mesh,
+        config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
         resume=config.resume,
         quiet=config.quiet,
+        mesh=mesh,
     )
+    return Trainer(directory, sweep_fn, config.epochs, config.batch_size, config.quiet)
 
 
 def run_network(

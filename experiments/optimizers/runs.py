@@ -2,12 +2,10 @@
 
 import dataclasses
 import sys
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Key
 
@@ -17,7 +15,7 @@ from jaxdl.gradients import mean_gradient
 from jaxdl.optim import OptimizerConfig
 from jaxdl.optim.classic import CLASSIC
 from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn, cpu_piece
 from jaxdl.types import Examples, Model, Number, Static
 
 
@@ -88,21 +86,17 @@ class Trainer(NamedTuple):
     """Trains many runs of a network with an optimizer, all in the same way.
 
     Attributes:
-        directory: where their checkpoints are kept.
-        config: what must be equal for a checkpoint to be gone on with.
+        directory: of this run.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of it.
         epochs: of each run.
         batch_size: of each step.
-        mesh: see `jaxdl.sweep.sweep_in_run`.
-        resume: see there.
         quiet: show no progress.
     """
 
     directory: Run
-    config: dict[str, Any]
+    sweep_fn: SweepFn
     epochs: int
     batch_size: int
-    mesh: Mesh
-    resume: bool
     quiet: bool
 
     def train(
@@ -136,18 +130,12 @@ class Trainer(NamedTuple):
             print(f"{network}, {optimizer}: {part}", file=sys.stderr, flush=True)
         model, piece_size = NETWORKS[network].build(), NETWORKS[network].piece_size
         plan = Static(Plan(self.epochs, self.batch_size, classes))
-        curves = sweep_in_run(
-            self.directory,
+        curves = self.sweep_fn(
             Partial(train_once, plan, model, CLASSIC[optimizer], examples, unseen),
             keys,
             jnp.asarray(rates),
-            config=self.config,
             name=f"{network}_{optimizer}_{part}",
-            resume=self.resume,
-            quiet=self.quiet,
-            mesh=self.mesh,
-            # An accelerator is filled by all runs side by side.
-            piece_size=piece_size if jax.default_backend() == "cpu" else None,
+            piece_size=cpu_piece(piece_size),
         )
         diverged = np.asarray(curves.failed)[..., None]
         accuracy = np.where(diverged, 0, curves.accuracy).astype(np.float64)

@@ -23,6 +23,7 @@ seeds (Student's t).
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +61,7 @@ from jaxdl.runs import (
     resolved_config,
 )
 from jaxdl.statistics import write_interval
+from jaxdl.sweep import sweep_in_run
 from jaxdl.types import Params, Variables
 
 SIZE = 28
@@ -211,14 +213,9 @@ def train_networks(
     config: Config, directory: Run, factor: int, dataset: data.Dataset, mesh: Mesh
 ) -> Trained:
     """All networks for a factor, from each seed."""
-    return training.measure(
+    sweep_fn = partial(
+        sweep_in_run,
         directory,
-        plan_of(config, factor),
-        config.strengths,
-        dataset.train,
-        penalty=config.penalty,
-        seeds=config.seeds,
-        seed=config.seed,
         config={
             **resolved_config(config, without=OF_NO_RUN),
             "dataset_sha256": dataset.sha256,
@@ -226,6 +223,15 @@ def train_networks(
         resume=config.resume,
         quiet=config.quiet,
         mesh=mesh,
+    )
+    return training.measure(
+        sweep_fn,
+        plan_of(config, factor),
+        config.strengths,
+        dataset.train,
+        penalty=config.penalty,
+        seeds=config.seeds,
+        seed=config.seed,
     )
 
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 
@@ -17,8 +16,7 @@ from jaxdl.models.super_resolution import enlarge, shrink
 from jaxdl.objectives import make_objective, r1_penalty
 from jaxdl.optim import OptimizerConfig, ScheduleConfig
 from jaxdl.pixels import scale_pixels
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn, cpu_piece
 from jaxdl.types import (
     Batch,
     Examples,
@@ -67,7 +65,7 @@ class Trained(NamedTuple):
 
 
 def measure(
-    directory: Run,
+    sweep_fn: SweepFn,
     plan: Plan,
     strengths: Sequence[float],
     examples: Examples,
@@ -75,38 +73,24 @@ def measure(
     penalty: float,
     seeds: int,
     seed: int,
-    config: dict,
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> Trained:
     """Trains from each seed.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         plan: of each run.
         strengths: of the squared error beside the adversarial loss, one game for each.
         examples: images to train on.
         penalty: strength of R1.
         seeds: how many runs.
         seed: of all.
-        config: see `jaxdl.sweep.sweep_in_run`.
-        resume: see there.
-        quiet: see there.
-        mesh: see there.
     """
-    found = sweep_in_run(
-        directory,
+    found = sweep_fn(
         Partial(train_one, Static(plan), examples),
         jax.random.split(jax.random.key(seed), seeds),
         {"strengths": jnp.asarray([strengths]), "penalty": jnp.asarray([penalty])},
-        config=config,
         name=f"factor_{plan.factor}",
-        resume=resume,
-        quiet=quiet,
-        mesh=mesh,
-        # An accelerator is filled by all runs side by side.
-        piece_size=mesh.size if jax.default_backend() == "cpu" else None,
+        piece_size=cpu_piece(1),
     )
     return jax.tree.map(lambda of: of[0], found)
 

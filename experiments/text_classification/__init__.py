@@ -43,6 +43,7 @@ validation documents too, before those of the test were read.
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
+from jaxdl.sweep import sweep_in_run
 from jaxdl.types import Examples
 
 
@@ -215,14 +217,9 @@ def train_network(
     plan = networks.Plan(
         config.epochs, config.batch_size, len(documents.classes), config.diagnostics
     )
-    return networks.train_network(
+    sweep_fn = partial(
+        sweep_in_run,
         directory,
-        name,
-        plan,
-        Examples(jnp.asarray(features.sequence), jnp.asarray(documents.targets)),
-        features.vocabulary.size,
-        parts,
-        seed=config.seed,
         config={
             **resolved_config(config, without=OF_NO_RUN),
             "documents_sha256": documents.sha256,
@@ -230,6 +227,15 @@ def train_network(
         resume=config.resume,
         quiet=config.quiet,
         mesh=mesh,
+    )
+    return networks.train_network(
+        sweep_fn,
+        name,
+        plan,
+        Examples(jnp.asarray(features.sequence), jnp.asarray(documents.targets)),
+        features.vocabulary.size,
+        parts,
+        seed=config.seed,
     )
 
 

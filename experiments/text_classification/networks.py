@@ -1,12 +1,11 @@
 """Networks that read the words: how each is trained, all seeds as one program."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
@@ -15,8 +14,7 @@ from experiments.text_classification.readings import AVERAGE, LSTM, AnyArray, Re
 from jaxdl import diagnostics, losses, models, optim, train
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import OptimizerConfig
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn, cpu_piece
 from jaxdl.types import Examples, Model, Number, Static
 
 
@@ -91,7 +89,7 @@ class Trained(NamedTuple):
 
 
 def train_network(
-    directory: Run,
+    sweep_fn: SweepFn,
     name: str,
     plan: Plan,
     examples: Examples,
@@ -99,25 +97,17 @@ def train_network(
     parts: Split,
     *,
     seed: int,
-    config: dict[str, Any],
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> Trained:
     """Trains one of `NETWORKS` with each seed.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         name: of the network.
         plan: of each run.
         examples: sequences of words and their classes.
         vocabulary: how many words there are.
         parts: which of the examples are what.
         seed: of parameters, order and draws.
-        config: see `jaxdl.sweep.sweep_in_run`.
-        resume: see there.
-        quiet: see there.
-        mesh: see there.
     """
     build, rate = NETWORKS[name]
     model = build(vocabulary, plan.classes)
@@ -126,18 +116,12 @@ def train_network(
         "train": parts.train,
         "validation": parts.validation,
     }
-    found = sweep_in_run(
-        directory,
+    found = sweep_fn(
         Partial(train_one, Static(plan), model, rate, examples, jnp.asarray(parts.test)),
         jax.random.split(jax.random.key(seed), 1),
         members,
-        config=config,
         name=name.replace(" ", "_"),
-        resume=resume,
-        quiet=quiet,
-        mesh=mesh,
-        # An accelerator is filled by all runs side by side.
-        piece_size=mesh.size if jax.default_backend() == "cpu" else None,
+        piece_size=cpu_piece(1),
     )
     return jax.tree.map(lambda of: of[:, 0], found)
 

@@ -23,6 +23,7 @@ Samples are those of a moving average of the generator's parameters. Intervals a
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ from jaxdl.runs import (
     open_run,
 )
 from jaxdl.statistics import mean_and_interval, write_interval
+from jaxdl.sweep import sweep_in_run
 
 DEFAULT = "non_saturating"
 
@@ -88,16 +90,16 @@ def run(config: Config) -> None:
     mesh = cli.use_devices(config.devices)
     with open_run("toy_gan", config) as directory:
         seen = theory.measure(config.seed, mesh)
+        sweep_fn = partial(
+            sweep_in_run, directory, resume=config.resume, quiet=config.quiet, mesh=mesh
+        )
         found = training.measure(
-            directory,
+            sweep_fn,
             config.kinds(),
             steps=config.steps,
             penalty=config.penalty,
             seeds=config.seeds,
             seed=config.seed,
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
         )
         drawn = {
             "samples": figures.draw_samples(found),

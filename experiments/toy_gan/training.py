@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, Key
 
@@ -29,8 +28,7 @@ from jaxdl.objectives import (
     r1_penalty,
 )
 from jaxdl.optim import OptimizerConfig
-from jaxdl.runs import Run
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn
 from jaxdl.types import Batch, Metrics, Players, Static, TrainState, Variables
 
 LATENT = 16
@@ -100,44 +98,34 @@ class Played(NamedTuple):
 
 
 def measure(
-    directory: Run,
+    sweep_fn: SweepFn,
     kinds: Sequence[Kind],
     *,
     steps: int,
     penalty: float,
     seeds: int,
     seed: int,
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> dict[Kind, Played]:
     """Plays each game from each seed.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         kinds: the games.
         steps: updates of each, a multiple of `LOOKS`.
         penalty: strength of R1; Wasserstein's has a tenth.
         seeds: of each.
         seed: of all.
-        resume: see `jaxdl.sweep.sweep_in_run`.
-        quiet: see there.
-        mesh: see there.
     """
     keys = jax.random.split(jax.random.key(seed), seeds)
     found = {}
     for mixture in dict.fromkeys(kind.mixture for kind in kinds):
         of_mixture = [kind for kind in kinds if kind.mixture == mixture]
-        played = sweep_in_run(
-            directory,
+        played = sweep_fn(
             Partial(play, Static(Plan(mixture, steps))),
             keys,
             members_of(of_mixture, penalty),
             config={"steps": steps, "seeds": seeds, "seed": seed},
             name=mixture,
-            resume=resume,
-            quiet=quiet,
-            mesh=mesh,
             piece_size=seeds,
         )
         for place, kind in enumerate(of_mixture):

@@ -31,6 +31,7 @@ settled on pilot runs of two seeds. What recurrence makes of gradients `experime
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 
@@ -49,6 +50,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
+from jaxdl.sweep import sweep_in_run
 from jaxdl.types import Examples
 
 DIGITS = 100
@@ -88,16 +90,20 @@ def run(config: Config) -> None:
         digits = Examples(*(of[:DIGITS] for of in dataset.train))
         plain = law.measure_plain(config.depths, digits, keys)
         cured = law.measure_cured(config.depths[-1], digits, keys)
-        learned = training.measure(
+        sweep_fn = partial(
+            sweep_in_run,
             directory,
-            config.trained,
-            dataset,
-            epochs=config.epochs,
-            keys=keys,
             config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
             resume=config.resume,
             quiet=config.quiet,
             mesh=mesh,
+        )
+        learned = training.measure(
+            sweep_fn,
+            config.trained,
+            dataset,
+            epochs=config.epochs,
+            keys=keys,
         )
         figures = {
             "depth": law.draw_depth(plain),

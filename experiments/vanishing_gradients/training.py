@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
@@ -20,9 +19,8 @@ from jaxdl.gradients import mean_gradient
 from jaxdl.models.deep_mlp import DeepParams, Layer
 from jaxdl.models.mean_field import expected_signals
 from jaxdl.optim import ClipConfig, OptimizerConfig
-from jaxdl.runs import Run
 from jaxdl.statistics import mean_and_interval, share_interval, write_interval
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import SweepFn
 from jaxdl.types import Examples, Static
 
 DEPTH, WIDTH, BATCH, MOMENTUM = 10, 64, 100, 0.9
@@ -92,29 +90,21 @@ class Learned(NamedTuple):
 
 
 def measure(
-    directory: Run,
+    sweep_fn: SweepFn,
     cases: Sequence[str],
     dataset: Dataset,
     *,
     epochs: int,
     keys: Key[Array, " seeds"],
-    config: dict[str, Any],
-    resume: bool,
-    quiet: bool,
-    mesh: Mesh,
 ) -> dict[str, Learned]:
     """Some of `CASES` at each rate, ``(rates, seeds)``; those of one layer are one program.
 
     Args:
-        directory: where checkpoints are kept.
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
         cases: by name.
         dataset: its pixels are standardized.
         epochs: of each run.
         keys: one for each seed.
-        config: see `jaxdl.sweep.sweep_in_run`.
-        resume: see there.
-        quiet: see there.
-        mesh: see there.
     """
     found = {}
     for layer in dict.fromkeys(CASES[name].layer for name in cases):
@@ -123,16 +113,11 @@ def measure(
             Member(CASES[name].gain, rate, CASES[name].clip_norm)
             for name, rate in itertools.product(names, RATES)
         ]
-        learned = sweep_in_run(
-            directory,
+        learned = sweep_fn(
             Partial(learn, Static((layer, epochs)), dataset.train, dataset.test),
             keys,
             Member(*(jnp.array(of) for of in zip(*members, strict=True))),
-            config=config,
             name="_".join(names).replace(", ", "_"),
-            resume=resume,
-            quiet=quiet,
-            mesh=mesh,
         )
         for place, name in enumerate(names):
             rows = slice(place * len(RATES), (place + 1) * len(RATES))
