@@ -54,7 +54,7 @@ RECIPES = {
     "mnist": Config(recipe="mnist", dataset="mnist", epochs=10),
 }
 
-QUICK = Config(quick=True, epochs=2, features=16, samples=200, judge_epochs=2)
+QUICK = Config(quick=True, epochs=2, features=16, hidden=64, samples=200, judge_epochs=2)
 
 
 def run(config: Config) -> None:
@@ -92,7 +92,7 @@ def run(config: Config) -> None:
 
 def build_game(config: Config) -> Game:
     """Who plays, and for what."""
-    players = models.conditional_dcgan(CLASSES, config.features)
+    players = models.conditional_dcgan(CLASSES, config.features, config.hidden)
     objective = generators.objective_of(config)
     game = make_conditional_game(*players, objective, latent=generators.LATENT)
     return with_wrong_labels(game, CLASSES) if config.wrong_labels else game

@@ -72,6 +72,8 @@ class GeneratorOptions(DatasetOptions):
     """How much less than 1 the probability is with which real images are to be taken for real."""
     features: int = 64
     """Of the larger feature maps; twice as many of the smaller."""
+    hidden: int = 256
+    """Units of the discriminator's dense layer."""
     epochs: int = 60
     """Passes over the training images."""
     batch_size: int = 64
@@ -111,6 +113,7 @@ def check(config: GeneratorOptions) -> None:
     check_names("objective", (config.objective,), tuple(OBJECTIVES))
     counts = (
         "features",
+        "hidden",
         "epochs",
         "batch_size",
         "discriminator_steps",

@@ -372,7 +372,7 @@ def test_clipped_gradients_of_both():
 
 def test_images_with_batch_norm():
     """DCGAN's generator trains; its averages move, and evaluation uses them."""
-    game = make_game(*models.dcgan(features=4), make_objective("hinge"), latent=LATENT)
+    game = make_game(*models.dcgan(features=4, hidden=16), make_objective("hinge"), latent=LATENT)
     images = jnp.uint8(np.random.default_rng(0).integers(0, 256, (8, 28, 28, 1)))
     state = init_game(jax.random.key(0), game, SGD, images[:1])
     before = jax.tree.map(jnp.copy, state.model_state)
@@ -396,7 +396,7 @@ def test_images_with_batch_norm():
 def test_labels():
     """The label reaches both players: another label, other samples and other scores."""
     game = make_conditional_game(
-        *models.conditional_dcgan(10, features=4), make_objective("hinge"), latent=LATENT
+        *models.conditional_dcgan(10, features=4, hidden=16), make_objective("hinge"), latent=LATENT
     )
     images = jnp.uint8(np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1)))
     labels = jnp.array([3, 1, 4, 1])

@@ -19,7 +19,8 @@ from jaxdl import judge
 def test_a_run_writes_its_results(tmp_path, monkeypatch):
     quick = judge.Recipe(epochs=1, batch_size=64)
     monkeypatch.setattr(judge, "Recipe", lambda epochs: quick)
-    flags = f"--epochs 1 --features 2 --samples 150 --quick --quiet --judges {tmp_path / 'judges'}"
+    flags = "--epochs 1 --features 2 --hidden 8 --samples 150 --quick --quiet"
+    flags += f" --judges {tmp_path / 'judges'}"
     start(experiment, flags, tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert 0 <= summary["read_as_asked"] <= 1
@@ -31,7 +32,8 @@ def test_a_run_writes_its_results(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_killed_or_not_both_players_end_in_the_same_parameters(tmp_path):
     def command(out) -> list[str]:
-        flags = f"--quick --epochs 6 --features 8 --samples 130 --judges {tmp_path / 'judges'}"
+        flags = "--quick --epochs 6 --features 8 --hidden 32 --samples 130"
+        flags += f" --judges {tmp_path / 'judges'}"
         program = [sys.executable, "-m", "experiments.conditional_gan"]
         return [*program, *flags.split(), "--resume", "--out", str(tmp_path / out)]
 

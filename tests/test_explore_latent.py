@@ -19,7 +19,7 @@ def run(request, tmp_path_factory):
     """A run directory as a finished run leaves it."""
     directory = tmp_path_factory.mktemp(request.param)
     module = MODULES[request.param]
-    config = module.Config(features=2)
+    config = module.Config(features=2, hidden=8)
     values = {"experiment": request.param, **resolved_config(config)}
     (directory / "config.json").write_text(json.dumps(values))
     game = module.build_game(config)

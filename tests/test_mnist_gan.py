@@ -22,7 +22,7 @@ def quick_judge(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_digits", "quick_judge")
 def test_a_run_writes_its_results(tmp_path):
-    flags = "--epochs 2 --features 4 --samples 100 --seeds 2 --batch-size 64 --quiet"
+    flags = "--epochs 2 --features 4 --hidden 16 --samples 100 --seeds 2 --batch-size 64 --quiet"
     with pytest.raises(SystemExit) as leaving:
         start(experiment, f"{flags} --judges {tmp_path / 'judges'}", tmp_path / "run")
     assert leaving.value.code == 1  # after six updates the samples are no digits

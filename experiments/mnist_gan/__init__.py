@@ -61,6 +61,7 @@ QUICK = Config(
     quick=True,
     epochs=8,
     features=8,
+    hidden=32,
     generator=OptimizerConfig("adam", 1e-3, arguments={"b1": 0.5}, average=0.98),
     samples=200,
     judge_epochs=2,
@@ -91,7 +92,7 @@ def run(config: Config) -> None:
 
 def build_game(config: Config) -> Game:
     """Who plays, and for what."""
-    players = models.dcgan(config.features, spectral_norm=config.spectral_norm)
+    players = models.dcgan(config.features, config.hidden, spectral_norm=config.spectral_norm)
     return make_game(*players, generators.objective_of(config), latent=generators.LATENT)
 
 

@@ -29,11 +29,9 @@ START = 7
 SLOPE = 0.2
 CHANNEL_AXIS = CPU_LAYOUT.index("C")
 LABEL_FEATURES = 32
-HIDDEN_SHARE = 4
-"""A discriminator's hidden units for each of the features of its larger maps."""
 
 
-def dcgan(features: int = 64, *, spectral_norm: bool = False) -> Players:
+def dcgan(features: int = 64, hidden: int = 256, *, spectral_norm: bool = False) -> Players:
     """Both players, on images ``(batch, 28, 28, 1)``.
 
     The generator takes noise ``(batch, latent)``, the discriminator gives scores ``(batch, 1)``.
@@ -42,6 +40,7 @@ def dcgan(features: int = 64, *, spectral_norm: bool = False) -> Players:
 
     Args:
         features: of the larger feature maps; twice as many of the smaller.
+        hidden: units of the discriminator's dense layer.
         spectral_norm: divide each kernel of the discriminator, as a matrix with a column for each
             output, by its largest singular value (Miyato et al. 2018, arXiv:1802.05957), which each
             training pass follows by a step of power iteration.
@@ -52,11 +51,11 @@ def dcgan(features: int = 64, *, spectral_norm: bool = False) -> Players:
     >>> generator.apply(params, model_state, jnp.zeros((2, 64)), None)[0].shape
     (2, 28, 28, 1)
     """
-    discriminator = Discriminator(features, spectral_norm=spectral_norm)
+    discriminator = Discriminator(features, hidden, spectral_norm)
     return Players(flax_model(Generator(features)), flax_model(discriminator))
 
 
-def conditional_dcgan(classes: int, features: int = 64) -> Players:
+def conditional_dcgan(classes: int, features: int = 64, hidden: int = 256) -> Players:
     """Both players with a label.
 
     They take ``(noise, labels)`` and ``(images, labels)``. The generator has the label's vector
@@ -72,7 +71,7 @@ def conditional_dcgan(classes: int, features: int = 64) -> Players:
     """
     return Players(
         flax_model(ConditionalGenerator(classes, features)),
-        flax_model(ConditionalDiscriminator(classes, features)),
+        flax_model(ConditionalDiscriminator(classes, features, hidden)),
     )
 
 
@@ -134,20 +133,19 @@ class Trunk(nn.Module):
     """
 
     features: int = 64
+    hidden: int = 256
     spectral_norm: bool = False
 
     @nn.compact
     def __call__(
         self, images: Float[Array, "batch 28 28 channels"], use_running_average: bool
     ) -> Float[Array, "batch hidden"]:
-        """Gives the last features, `HIDDEN_SHARE` times as many as ``features``."""
+        """Gives the last features."""
         maps = change_layout(2 * images - 1, "NHWC", CPU_LAYOUT)
         for features in (self.features, 2 * self.features):
             layer = Conv(features, 4, strides=2, kernel_initializer="normal", layout=CPU_LAYOUT)
             maps = nn.leaky_relu(self._normed(layer, use_running_average)(maps), SLOPE)
-        dense = DenseOfImages(
-            HIDDEN_SHARE * self.features, kernel_initializer="normal", layout=CPU_LAYOUT
-        )
+        dense = DenseOfImages(self.hidden, kernel_initializer="normal", layout=CPU_LAYOUT)
         return nn.leaky_relu(self._normed(dense, use_running_average)(maps), SLOPE)
 
     def _normed(self, layer: nn.Module, use_running_average: bool) -> Callable[[Array], Array]:
@@ -158,6 +156,7 @@ class Discriminator(nn.Module):
     """From images to scores; see `dcgan`."""
 
     features: int = 64
+    hidden: int = 256
     spectral_norm: bool = False
 
     @nn.compact
@@ -168,7 +167,7 @@ class Discriminator(nn.Module):
         use_running_average: bool,
     ) -> Float[Array, "batch 1"]:
         """Gives the scores."""
-        trunk = Trunk(self.features, self.spectral_norm, name="trunk")
+        trunk = Trunk(self.features, self.hidden, self.spectral_norm, name="trunk")
         layer = nn.Dense(1, kernel_init=initializer("normal"), name="score")
         if self.spectral_norm:
             layer = spectrally_normed(layer, use_running_average)
@@ -180,6 +179,7 @@ class ConditionalDiscriminator(nn.Module):
 
     classes: int
     features: int = 64
+    hidden: int = 256
 
     @nn.compact
     def __call__(
@@ -189,7 +189,7 @@ class ConditionalDiscriminator(nn.Module):
     ) -> Float[Array, "batch 1"]:
         """Gives the scores."""
         images, labels = inputs
-        seen = Trunk(self.features, name="trunk")(images, use_running_average=True)
+        seen = Trunk(self.features, self.hidden, name="trunk")(images, use_running_average=True)
         embed = nn.Embed(self.classes, seen.shape[1], embedding_init=initializer("normal"))
         fitting = jnp.sum(embed(labels) * seen, axis=1, keepdims=True)
         return nn.Dense(1, kernel_init=initializer("normal"), name="score")(seen) + fitting
