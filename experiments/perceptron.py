@@ -13,15 +13,17 @@ Claims:
       Proofs on Perceptrons", 1962).
     - From weights of zero the rate changes nothing but their length: the mistakes are the same.
       From other weights a small rate takes longer to forget them.
-    - Where no plane parts them it never ends: accuracy on test data rises to its best pass, then
-      falls again, up and down. The weights with the fewest mistakes so far, kept in a pocket
-      (Gallant, "Perceptron-Based Learning Algorithms", 1990), do better than the last.
+    - Where no plane parts them it never ends: accuracy on test data rises in the first passes, then
+      goes up and down, within a run by points; on the average it neither rises nor falls any more.
+      The weights with the fewest mistakes so far, kept in a pocket (Gallant, "Perceptron-Based
+      Learning Algorithms", 1990), do better than the last and are steadier.
 
     python -m experiments.perceptron            seconds
     python -m experiments.perceptron --quick    fewer draws
 
-Examples come in the same order in each pass. Which pass is best is told by one half of the test
-points, how good it is by the other. Intervals are of 95% over draws (Student's t).
+Examples come in the same order in each pass. That test accuracy falls from its best pass is true of
+any numbers that go up and down; so it is windows of passes that are compared, fixed beforehand.
+Intervals are of 95% over draws (Student's t).
 """
 
 from dataclasses import dataclass
@@ -45,15 +47,19 @@ from jaxdl.runs import (
     open_run,
 )
 from jaxdl.separability import corners, labellings, separating_plane, widest_margin
-from jaxdl.statistics import mean_and_interval, write_interval
+from jaxdl.statistics import is_above_zero, mean_and_interval, write_interval
 
 CORNERS = corners(2).astype(np.float32)
 PASSES_OF_CORNERS, SHOWN = 40, 20
 GAPS = (0.3, 0.1, 0.03, 0.01)
 """How wide the empty strip about the true line is, on each side."""
 POINTS, COORDINATES = 100, 10
-PASSES, FLIPPED, TESTED = 60, 0.1, 2000
-"""On data that no plane parts: passes, the share of labels that are wrong, half the test points."""
+PASSES, FLIPPED, TESTED = 60, 0.1, 4000
+"""On data that no plane parts: passes, the share of labels that are wrong, the test points."""
+SETTLED = 10
+"""Passes after which it is not to get any better."""
+TREND = 0.01
+"""Of test accuracy, what it may change by from the first half of the other passes to the second."""
 RATES = (1.0, 0.25, 1 / 16)
 START_LENGTH = 5.0
 """Standard deviation of the other weights to start from."""
@@ -353,14 +359,12 @@ class Noisy(NamedTuple):
         train: of the weights then, on the points that they learn.
         test: on others.
         pocket: on the same, of the weights with the best accuracy in training so far.
-        choosing: of the weights then, on yet others.
         mistakes: in each pass.
     """
 
     train: Float[np.ndarray, "draws passes"]
     test: Float[np.ndarray, "draws passes"]
     pocket: Float[np.ndarray, "draws passes"]
-    choosing: Float[np.ndarray, "draws passes"]
     mistakes: Int[np.ndarray, "draws passes"]
 
 
@@ -374,13 +378,10 @@ def measure_noisy(config: Config) -> Noisy:
     start = jnp.zeros(COORDINATES + 1)
     learned = jax.vmap(partial(learn, start=start, rate=1.0, passes=PASSES))(points, labels)
     in_training = np.asarray(jax.vmap(accuracy)(learned.weights, points, labels))
-    in_test, choosing = (
-        np.asarray(jax.vmap(accuracy)(learned.weights, others[:, half], their_labels[:, half]))
-        for half in (slice(TESTED), slice(TESTED, None))
-    )
+    in_test = np.asarray(jax.vmap(accuracy)(learned.weights, others, their_labels))
     best = np.array([[of[: n + 1].argmax() for n in range(PASSES)] for of in in_training])
     pocket = np.take_along_axis(in_test, best, axis=1)
-    return Noisy(in_training, in_test, pocket, choosing, np.asarray(learned.mistakes))
+    return Noisy(in_training, in_test, pocket, np.asarray(learned.mistakes))
 
 
 def noisy_points(rng: np.random.Generator):
@@ -394,37 +395,40 @@ def noisy_points(rng: np.random.Generator):
     while True:
         train = draw(POINTS)
         if separating_plane(train[0].astype(float), train[1]) is None:
-            return train, draw(2 * TESTED)
+            return train, draw(TESTED)
 
 
 def noisy_claims(noisy: Noisy) -> list[Claim]:
     """That it never ends, and what a pocket is good for."""
-    best = noisy.choosing.argmax(axis=1)[:, None]
-    at_best = np.take_along_axis(noisy.test, best, axis=1)[:, 0]
-    changes = {
-        "rise": at_best - noisy.test[:, 0],
-        "fall": at_best - noisy.test[:, -1],
-        "gain": noisy.pocket[:, -1] - noisy.test[:, -1],
-    }
-    is_sure = {}
-    for name, of in changes.items():
-        mean, half = mean_and_interval(of)
-        is_sure[name] = mean > half
+    late, late_pocket = noisy.test[:, SETTLED:], noisy.pocket[:, SETTLED:]
+    former, latter = np.split(late, 2, axis=1)
+    wander, of_pocket = late.std(axis=1, ddof=1), late_pocket.std(axis=1, ddof=1)
+    rise = late.mean(axis=1) - noisy.test[:, 0]
+    trend = latter.mean(axis=1) - former.mean(axis=1)
+    gain = noisy.pocket[:, -1] - noisy.test[:, -1]
+    trend_mean, trend_half = mean_and_interval(trend)
     return [
         Claim(
-            "where no plane parts the classes it never ends, and test accuracy rises and falls",
-            bool((noisy.mistakes > 0).all()) and is_sure["rise"] and is_sure["fall"],
+            "where no plane parts the classes it never ends: test accuracy rises, then goes up and "
+            "down without end",
+            bool((noisy.mistakes > 0).all())
+            and is_above_zero(rise)
+            and is_above_zero(wander - of_pocket)
+            and abs(trend_mean) + trend_half < TREND,
             f"{noisy.mistakes[:, -1].mean():.0f} mistakes in the last of {PASSES} passes over "
-            f"{POINTS} points, {noisy.mistakes.min()} at least in any; from the first pass to the "
-            f"best +{write_interval(changes['rise'], '.1%')}, from there to the last "
-            f"-{write_interval(changes['fall'], '.1%')}",
+            f"{POINTS} points, {noisy.mistakes.min()} at least in any; accuracy is higher by "
+            f"{write_interval(rise, '.1%')} after the first {SETTLED} passes than after one, has "
+            f"from then on a standard deviation of {write_interval(wander, '.1%')} within a run, "
+            f"that of the pocket {write_interval(of_pocket, '.1%')}, and moves by "
+            f"{write_interval(trend, '.2%')} from the former half of these passes to the latter, "
+            f"expected within {TREND:.0%}",
         ),
         Claim(
             "the weights in the pocket do better than the last",
-            is_sure["gain"],
+            is_above_zero(gain),
             f"on test points {write_interval(noisy.pocket[:, -1], '.1%')} and "
             f"{write_interval(noisy.test[:, -1], '.1%')}, better by "
-            f"{write_interval(changes['gain'], '.1%')}; {FLIPPED:.0%} of the labels are wrong",
+            f"{write_interval(gain, '.1%')}; {FLIPPED:.0%} of the labels are wrong",
         ),
     ]
 

@@ -84,18 +84,21 @@ def test_claims_can_fail():
 
 
 def test_claims_of_noisy_data_can_fail():
-    wobble = np.linspace(0, 0.01, 4)[:, None]
-    curves = np.tile([0.7, 0.8, 0.75], (4, 1)) + wobble
-    mistakes = np.full((4, 3), 5)
-    noisy = experiment.Noisy(curves, curves, curves + 0.02 + wobble, curves, mistakes)
-    assert [claim.holds for claim in experiment.noisy_claims(noisy)] == [True] * 2
-    settled = noisy._replace(mistakes=np.array([[5, 3, 0]] * 4), pocket=curves)
-    assert [claim.holds for claim in experiment.noisy_claims(settled)] == [False] * 2
-    # Where one half of the points tells nothing of the other, nothing rises or falls.
     rng = np.random.default_rng(0)
-    chance = noisy._replace(test=rng.normal(0.75, 0.02, (40, 60)), choosing=rng.random((40, 60)))
-    chance = chance._replace(mistakes=np.full((40, 60), 5), pocket=chance.test)
-    assert [claim.holds for claim in experiment.noisy_claims(chance)] == [False] * 2
+    curves = rng.normal(0.75, 0.02, (40, 60))
+    curves[:, 0] -= 0.1
+    steady = 0.8 + rng.normal(0, 0.002, (40, 60))
+    noisy = experiment.Noisy(curves, curves, steady, np.full((40, 60), 5))
+
+    def holds(**changed) -> list[bool]:
+        return [claim.holds for claim in experiment.noisy_claims(noisy._replace(**changed))]
+
+    assert holds() == [True] * 2
+    assert holds(mistakes=np.array([[5] * 59 + [0]] * 40)) == [False, True]
+    assert holds(pocket=curves) == [False] * 2
+    assert holds(test=rng.normal(0.75, 0.02, (40, 60))) == [False, True]  # no rise
+    assert holds(test=curves + np.linspace(0, 0.04, 60)) == [False, True]  # and none that stays
+    assert holds(test=curves - np.linspace(0, 0.04, 60)) == [False, True]  # nor a fall
 
 
 def test_claims_of_functions_can_fail():
