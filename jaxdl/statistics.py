@@ -76,6 +76,34 @@ def write_geometric(values: Iterable[float] | Num[np.ndarray, " runs"], form: st
     return f"{middle:{form}} ({low:{form}} to {high:{form}})"
 
 
+def geometric_mean(values: Num[np.ndarray, "..."]) -> float:
+    """Of positive numbers.
+
+    >>> geometric_mean(np.array([0.5, 2.0, 8.0]))
+    2.0
+    """
+    return float(np.exp(np.log(values).mean()))
+
+
+def off_by(ratios: Num[np.ndarray, "..."] | float) -> float:
+    """How far the geometric mean of ratios is from 1, up or down, as a share.
+
+    >>> off_by(np.array([0.5, 0.5])), off_by(2.0)
+    (1.0, 1.0)
+    """
+    return float(np.expm1(abs(np.log(ratios).mean())))
+
+
+def worst(misses: Mapping[str, float]) -> tuple[float, str]:
+    """The greatest, and whose it is.
+
+    >>> worst({"tanh": 0.01, "relu": 0.02})
+    (0.02, 'relu')
+    """
+    where = max(misses, key=lambda name: misses[name])
+    return misses[where], where
+
+
 def is_above_zero(values: Iterable[float] | Num[np.ndarray, " runs"]) -> bool:
     """Whether the 95% interval of the mean lies above 0; of a single value nothing is known.
 

@@ -22,9 +22,9 @@ from experiments.initialization.starts import (
 from experiments.initialization.training import Learned, Outcome
 from experiments.initialization.variances import Found, Seen
 from jaxdl import nn
-from jaxdl.models.deep_mlp import DeepParams
+from jaxdl.models.deep_mlp import DeepParams, Layer
 from jaxdl.models.dense_norms import Dense
-from jaxdl.models.mean_field import Expected
+from jaxdl.models.mean_field import expected_signals, moments
 
 # --- the quick form ------------------------------------------------------------------------------
 
@@ -175,34 +175,42 @@ def test_convolution_claim_can_fail():
 DEPTH, SEEDS = 6, 3
 
 
-def signals_found(forwards=0.5, back=0.5, share=0.5):
-    """Every start's networks by these factors, foretold by a half; He's and Xavier's their own."""
-    layers = np.arange(DEPTH)
-    shape = (len(RANDOM), SEEDS, DEPTH)
-    before = np.broadcast_to(forwards ** (layers + 1.0), shape).copy()
-    before[RANDOM.index("He")] *= (1 / forwards) ** (layers + 1.0)
-    gradients = np.broadcast_to(back ** (DEPTH - 1.0 - layers), shape)
-    expected = []
+def signals_found(activation, forwards=1.0, back=1.0, share=1.0):
+    """Every start's networks as foretold, but for these factors a layer."""
+    before, expected = [], []
     for name in RANDOM:
-        rate = 1.0 if name == "He" else 0.5
-        of = rate ** (layers + 1.0)
-        expected.append(Expected(of, share * of, np.full(DEPTH - 1, 0.5)))
-    return Found(Seen(before, share * before, gradients, np.zeros(0)), expected)
+        of = expected_signals(Layer(activation), gains(STARTS[name], activation, [64] * 7, 1.0))
+        layers = [forwards * of.before[0]]
+        for gain in of.before[1:] / of.outputs[:-1]:
+            layers.append(forwards * gain * moments(activation, layers[-1]).square)
+        before.append([layers] * SEEDS)
+        expected.append(of)
+    kept = np.array([of.gradients for of in expected]) * back ** np.arange(DEPTH - 1.0, -1, -1)
+    before, gradients = np.array(before), np.repeat(kept[:, None], SEEDS, axis=1)
+    return Found(Seen(before, share * before / 2, gradients, np.zeros(0)), expected)
 
 
 @pytest.mark.parametrize(
     ("numbers", "holds"),
     [
         ({}, [True, True, True]),
-        ({"forwards": 0.53}, [False, True, False]),
-        ({"back": 0.47}, [True, False, True]),
-        ({"share": 0.52}, [True, True, False]),
+        ({"forwards": 1.06}, [False, True, False]),
+        ({"back": 0.94}, [True, False, True]),
+        ({"share": 1.04}, [True, True, False]),
     ],
 )
 def test_variance_claims_can_fail(numbers, holds):
-    claims = variances.claims({"tanh": signals_found(), "relu": signals_found(**numbers)})
+    claims = variances.claims(
+        {"tanh": signals_found("tanh"), "relu": signals_found("relu", **numbers)}
+    )
     assert [claim.holds for claim in claims] == holds
-    assert len(variances.claims({"tanh": signals_found()})) == 2
+
+
+def test_the_law_is_asked_of_each_layer():
+    """The variance of a bounded activation settles, so that the last layer tells of no other."""
+    for forwards, holds in ((1.0, True), (2.0, False)):
+        found = {"tanh": signals_found("tanh", forwards=forwards)}
+        assert [claim.holds for claim in variances.claims(found)] == [holds, True]
 
 
 # --- claims about training -----------------------------------------------------------------------

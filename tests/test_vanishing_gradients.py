@@ -147,12 +147,15 @@ def plain(**wrong):
     }
 
 
-def test_plain_claims_can_fail():
+def test_plain_claims_can_fail(monkeypatch):
     assert law.product_claim(plain()).holds
     assert law.depth_claim(plain()).holds
     assert not law.product_claim(plain(slope=1.06)).holds
     assert not law.product_claim(plain(factor=1.06, slope=1.06)).holds
     assert not law.depth_claim(plain(factor=1.06)).holds
+    begun_low = {**ACTIVATIONS, "tanh": 0.5}
+    monkeypatch.setattr(law, "ACTIVATIONS", begun_low)  # as foretold, and it vanishes
+    assert not law.depth_claim(plain()).holds
 
 
 def cured(**wrong):
@@ -170,6 +173,8 @@ def test_cures_claims_can_fail():
     assert law.cures_claim(right).holds
     assert law.growth_claim(right).holds
     assert not law.cures_claim(cured(**{"sigmoid layer norm": 1.06})).holds
+    as_batch = {("sigmoid", "layer norm"): right["sigmoid", BATCH_NORM]}
+    assert not law.cures_claim({**right, **as_batch}).holds
     assert not law.growth_claim(cured(**{f"relu {BATCH_NORM}": 1.06})).holds
     assert not law.growth_claim(cured(**{f"sigmoid {BATCH_NORM}": 0.95})).holds
     assert not law.growth_claim(cured(**{f"relu {BOTH}": 1.2})).holds
