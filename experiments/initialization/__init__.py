@@ -77,7 +77,7 @@ class Config(SweepOptions, DatasetOptions):
     """Hidden layers of those whose signals are looked at."""
     depths: tuple[int, ...] = (5, 20, 50)
     """Of those that are trained."""
-    epochs: int = 5
+    epochs: int = 10
     """Of training."""
     seeds: int = 5
     """Of everything."""
