@@ -1,7 +1,11 @@
 """A generator that draws the digit it is asked for.
 
-Claim: a network that reads digits reads the one that was asked for, in 90% of the samples after the
-5,000 digits, in 99.55% after all of MNIST (99.97% ± 0.14% with three seeds).
+Claims:
+
+    - A network that reads digits reads the one that was asked for, in 90% of the samples after the
+      5,000 digits, in 99.55% after all of MNIST (99.97% of 6,000, those of three seeds).
+    - After all of MNIST a network that is trained on samples alone, told what was asked for, reads
+      97.1% of the test images (97.21% ± 0.69%), as told of Bie et al. (2023, arXiv:2302.02936).
 
     python -m experiments.conditional_gan                 5,000 digits, no download
     python -m experiments.conditional_gan --quick         a few epochs of them
@@ -23,20 +27,22 @@ from typing import Literal
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxdl import cli, data, generators, models, plots
+from jaxdl import cli, data, generators, judge, models, plots
 from jaxdl.adversarial import Game, make_conditional_game, with_wrong_labels
 from jaxdl.claims import Claim, conclude
 from jaxdl.errors import InputError
 from jaxdl.generators import GeneratorOptions
 from jaxdl.optim import OptimizerConfig
 from jaxdl.runs import open_run
-from jaxdl.statistics import write_interval
+from jaxdl.statistics import share_interval, write_interval
 
 CLASSES = 10
 COLUMNS = 12
 """Samples of each class in the grid."""
-LEAST = {"mnist_5k": 0.9, "mnist": 0.9955}
-"""Share of samples that are read as was asked, by recipe: the latter is a public model's figure."""
+LEAST, LEAST_OF_MNIST = 0.9, 0.9955
+"""Share of samples that are read as was asked: the latter is asked after all of MNIST."""
+CLASSIFICATION = 0.971
+"""The accuracy that Bie, Kamath and Zhang have in this way, without privacy, from one seed."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,9 @@ def run(config: Config) -> None:
         }
         plots.save_all(drawn, directory.figures)
         scores, bounds = generators.judged(config, dataset, made.samples, labels, mesh=mesh)
-        agreements = [of["read_as_asked"] for of in scores]
         generators.report(made.trained)
         results = {**generators.summary(made.trained, scores, dataset), "bounds": bounds}
-        conclude(directory, results, claims(config, agreements))
+        conclude(directory, results, claims(config, scores))
     if made.trained.failed_step is not None:
         sys.exit(1)
 
@@ -107,16 +112,27 @@ def build_game(config: Config) -> Game:
     return with_wrong_labels(game, CLASSES) if config.wrong_labels else game
 
 
-def claims(config: Config, agreements: list[float]) -> list[Claim]:
-    """What is claimed."""
-    least = LEAST[config.recipe]
-    return [
-        Claim(
-            f"{least:.2%} of the samples show the digit that was asked for",
-            float(np.mean(agreements)) >= least,
-            f"the judge reads it in {write_interval(agreements, '.2%')} of {config.samples:,}",
-        )
-    ]
+def claims(config: Config, scores: list[judge.Scores]) -> list[Claim]:
+    """What is claimed: more after all of MNIST."""
+    agreements = np.array([of["read_as_asked"] for of in scores])
+    all_of_mnist = config.recipe == config.dataset == "mnist"
+    least = LEAST_OF_MNIST if all_of_mnist else LEAST
+    count = config.samples * len(scores)
+    low, high = share_interval(np.arange(count) < round(agreements.sum() * config.samples))
+    as_asked = Claim(
+        f"{least:.2%} of the samples show the digit that was asked for",
+        bool(agreements.mean() >= least),
+        f"the judge reads it in {agreements.mean():.2%} of {count:,} ({low:.2%} to {high:.2%})",
+    )
+    if not all_of_mnist:
+        return [as_asked]
+    accuracies = [of["classification_accuracy"] for of in scores]
+    taught = Claim(
+        f"a network trained on them alone reads {CLASSIFICATION:.1%} of the test images",
+        float(np.mean(accuracies)) >= CLASSIFICATION,
+        write_interval(accuracies, ".2%"),
+    )
+    return [as_asked, taught]
 
 
 def draw_by_class(samples: np.ndarray, classes: tuple[str, ...]) -> Figure:

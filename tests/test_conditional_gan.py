@@ -1,5 +1,6 @@
 """A small run end to end, and claims that can fail."""
 
+import dataclasses
 import json
 import random
 import subprocess
@@ -78,11 +79,17 @@ def test_wrong_labels_can_be_left_out():
 
 
 def test_claims_can_fail():
-    config = experiment.Config(recipe="mnist")
-    assert experiment.claims(config, [0.996, 0.995])[0].holds
-    assert not experiment.claims(config, [0.996, 0.994])[0].holds
-    assert experiment.claims(experiment.QUICK, [0.91])[0].holds
-    assert not experiment.claims(experiment.QUICK, [0.89])[0].holds
+    def holds(config, *seeds) -> list[bool]:
+        names = ("read_as_asked", "classification_accuracy")
+        scores = [dict(zip(names, of, strict=True)) for of in seeds]
+        return [claim.holds for claim in experiment.claims(config, scores)]
+
+    config = experiment.RECIPES["mnist"]
+    assert holds(config, (0.996, 0.975), (0.995, 0.968)) == [True, True]
+    assert holds(config, (0.996, 0.975), (0.994, 0.966)) == [False, False]
+    assert holds(experiment.QUICK, (0.91, 0.1)) == [True]
+    assert holds(experiment.QUICK, (0.89, 0.1)) == [False]
+    assert holds(dataclasses.replace(config, dataset="mnist_5k"), (0.91, 0.1)) == [True]
 
 
 def test_bad_input(tmp_path, capsys):

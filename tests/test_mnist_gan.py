@@ -85,6 +85,8 @@ def test_tiles():
 
 
 GOOD = {
+    "nearer_share": 0.004,
+    "nearer_p_value": 0.5,
     "frechet_distance": 1.4,
     "coverage": 0.91,
     "classification_accuracy": 0.972,

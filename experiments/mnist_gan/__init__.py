@@ -5,7 +5,8 @@ Claims:
     - Its samples are nearer to test images, in the features of a network that reads digits, than a
       tenth of the way to noise, and are no copies.
     - After all of MNIST they are at most 1.5 times as far from test images (Frechet distance) as
-      training images are, cover 90% of them, and teach a network to read 97.1% of them.
+      training images are, cover 90% of them, and, labelled by the judge, teach a network to read
+      97.1% of them.
 
     python -m experiments.mnist_gan                                     5,000 digits, no download
     python -m experiments.mnist_gan --quick                             a few epochs of them

@@ -10,8 +10,8 @@ AS_REAL = 1.5
 """Of real training images' Frechet distance, what the samples' may be."""
 COVERAGE = 0.9
 CLASSIFICATION = 0.971
-"""The least accuracy of a network trained on samples: that which is told of the code of Bie, Kamath
-and Zhang (2023, arXiv:2302.02936), without privacy."""
+"""The least accuracy of a network trained on samples: that which Bie, Kamath and Zhang (2023,
+arXiv:2302.02936) have without privacy, whose samples are labelled by what was asked for."""
 COPIED = 0.01
 """Of real test images, the share that would be taken for copies."""
 
@@ -36,11 +36,13 @@ def no_copies(scores: list[judge.Scores]) -> Claim:
         f"{of['copied_share']:.1%} ({of['copied_low']:.1%} to {of['copied_high']:.1%})"
         for of in scores
     ]
+    nearer = [f"{of['nearer_share']:.1%} (p {of['nearer_p_value']:.2g})" for of in scores]
     return Claim(
         "they are no copies",
         all(of["copied_low"] <= COPIED for of in scores),
         f"share that is as near to a training image, against test images, as {COPIED:.0%} of test "
-        f"images are, and its interval: {', '.join(found)}; expected to hold {COPIED:.0%} or less",
+        f"images are, and its interval: {', '.join(found)}; expected to hold {COPIED:.0%} or less; "
+        f"nearer to a training image than 99% of test images: {', '.join(nearer)}",
     )
 
 
@@ -64,7 +66,8 @@ def like_real(scores: list[judge.Scores], bounds: Bounds) -> list[Claim]:
             f"{write_interval(covered, '.3f')}, real training images {real['coverage']:.3f}",
         ),
         Claim(
-            f"a network trained on them alone reads {CLASSIFICATION:.1%} of the test images",
+            f"a network trained on them and the judge's labels reads {CLASSIFICATION:.1%} of the "
+            "test images",
             bool(accuracies.mean() >= CLASSIFICATION),
             f"{write_interval(accuracies, '.2%')}, on real training images "
             f"{real['classification_accuracy']:.2%}",
