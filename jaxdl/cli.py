@@ -41,7 +41,7 @@ from tyro.constructors import (
 )
 
 from jaxdl.errors import InputError, near_names
-from jaxdl.parallel import make_mesh
+from jaxdl.parallel import make_mesh, own_cores
 from jaxdl.runs import CONFIG, EXPERIMENT, RunOptions
 from jaxdl.signals import Interrupted, raise_on_sigterm
 
@@ -167,7 +167,7 @@ def use_devices(count: int | None = None) -> Mesh:
     Raises:
         InputError: ``count`` is less than 1 or more than there can be.
     """
-    cores = _own_cores() if count is None else count
+    cores = min(own_cores(), _MOST_CPU_DEVICES) if count is None else count
     if 1 < cores <= _MOST_CPU_DEVICES:
         # JAX refuses the setting once it has begun; `make_mesh` then counts what is there.
         with contextlib.suppress(RuntimeError):
@@ -191,13 +191,6 @@ def use_devices_for_batches(count: int | None, batch_size: int) -> Mesh:
         return mesh
     most = min(mesh.size, batch_size // _LEAST_SHARE)
     return make_mesh(max((n for n in range(1, most + 1) if batch_size % n == 0), default=1))
-
-
-def _own_cores() -> int:
-    """The CPU cores that this process may use, as far as the system tells."""
-    told = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if told else os.cpu_count() or 1
-    return min(cores, _MOST_CPU_DEVICES)
 
 
 # --- flags ---------------------------------------------------------------------------------------

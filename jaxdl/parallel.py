@@ -5,6 +5,7 @@ Functions that combine examples (a mean gradient, batch statistics, a metric) ca
 notebook and a mesh.
 """
 
+import os
 from typing import TypeVar
 
 import jax
@@ -18,6 +19,13 @@ from jaxdl.errors import InputError
 DATA_AXIS = "data"
 
 Tree = TypeVar("Tree")
+
+
+def own_cores() -> int:
+    """The CPU cores that this process may use, as far as the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def make_mesh(devices: int | None = None) -> Mesh:

@@ -34,6 +34,7 @@ import jax
 import numpy as np
 
 from jaxdl.errors import InputError
+from jaxdl.parallel import own_cores
 
 CONFIG = "config.json"
 EXPERIMENT = "experiment"  # the name, among the settings of config.json
@@ -394,7 +395,7 @@ def provenance() -> dict[str, Any]:
         "device": device.device_kind,
         "platform": device.platform,
         "device_count": jax.device_count(),
-        "cpu_count": os.cpu_count(),
+        "cpu_count": own_cores(),
         "versions": {
             "python": platform.python_version(),
             **{name: _version(name) for name in _PACKAGES},

@@ -1,6 +1,7 @@
 """`python -m experiments`: what it lists, and a run of a folder of experiments made up here."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -180,6 +181,24 @@ def test_two_at_once(tmp_path):
     assert process.returncode == 0, process.stderr
     assert "\na  holds  " in process.stdout
     assert process.stdout.index("\na  holds") < process.stdout.index("\nb  holds")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores are not told here")
+def test_two_at_once_have_cores_of_their_own(tmp_path):
+    """Both wait, so that neither worker does both."""
+    said = "print(*sorted(os.sched_getaffinity(0)))"
+    programs = {
+        name: waiting(other)
+        .replace('print("printed")', said)
+        .replace("import json", "import os, json")
+        for name, other in (("a", "b"), ("b", "a"))
+    }
+    checkout = made_up(tmp_path, **programs)
+    assert call(checkout, "all", "--jobs", "2", "--out", "here").returncode == 0
+    of_a, of_b = ({*(tmp_path / "here" / f"{name}.txt").read_text().split()} for name in "ab")
+    cores = {str(core) for core in os.sched_getaffinity(0)}
+    assert of_a | of_b == cores
+    assert of_a == of_b if len(cores) == 1 else not of_a & of_b
 
 
 def test_what_runs_ends_with_it(tmp_path):
