@@ -12,9 +12,12 @@ Claims:
       divides the latter by its square.
     - Units of a layer that start alike, by zeros or any constant, stay alike to the bit.
     - What theory foretells of the gradient tells which networks learn: with 50 layers those of ReLU
-      from He's start and from LSUV (Mishkin and Matas 2016, arXiv:1511.06422), those of tanh from
-      Xavier's too, those of sigmoid from none (Schoenholz et al. 2017, arXiv:1611.01232: networks
-      can be trained where information can travel through them).
+      from He's start (56%) and from LSUV (76%; Mishkin and Matas 2016, arXiv:1511.06422), those of
+      tanh from Xavier's too (82% to 85%), those of sigmoid from none (10%; Schoenholz et al. 2017,
+      arXiv:1611.01232: networks can be trained where information can travel through them).
+
+The first two within 5% a layer; measured 1.1% and 2.2% at most, where 50 layers together change a
+variance by up to 10^133.
 
     python -m experiments.initialization            5,000 digits, minutes on two cores
     python -m experiments.initialization --quick    ReLU alone, fewer seeds and depths
