@@ -5,7 +5,7 @@ A pre-activation is the sum of ``n`` independent terms, so in a wide layer it is
     q = n Var(w) E h^2
 
 with h the layer's inputs (Glorot and Bengio 2010, "Understanding the difficulty of training deep
-feedforward neural networks", equation 5; He et al. 2015, arXiv:1502.01852, equation 8). The layer
+feedforward neural networks", equation 5; He et al. 2015, arXiv:1502.01852, equation 7). The layer
 hands on ``f(sqrt(q) z)`` with z standard normal, whose mean square is the next layer's ``E h^2``
 (Poole et al. 2016, arXiv:1606.05340): of ReLU ``q / 2``. On its way back through the layer a
 squared gradient is multiplied by
