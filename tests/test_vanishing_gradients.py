@@ -243,5 +243,9 @@ def test_moved_claim_can_fail():
 def test_clipping_claim_can_fail():
     right = {RELU: learned(0.9), FREE: learned(0.1), CLIPPED: learned(0.8)}
     assert training.clipping_claim(right).holds
-    assert not training.clipping_claim({**right, FREE: learned((0.1, 0.1, 0.8))}).holds
+    for place in range(len(RATES)):
+        one = learned(0.1)
+        one.accuracy[place, 1] = 0.8  # a single run of those of a rate
+        assert not training.clipping_claim({**right, FREE: one}).holds
+    assert not training.clipping_claim({**right, RELU: learned((0.1, 0.9, 0.9))}).holds
     assert not training.clipping_claim({**right, CLIPPED: learned(0.45)}).holds
