@@ -221,6 +221,8 @@ GOOD = {
     ("1 hidden layer", nested.IN_SUM): 1e-5,
     ("3 hidden layers", nested.IN_TREE): 0.01,
     ("3 hidden layers", nested.IN_SUM): 1e-4,
+    ("2 hidden layers", nested.IN_TREE): 0.05,
+    ("2 hidden layers", nested.IN_SUM): 1e-5,
     (nested.LARGE, nested.IN_TREE): 0.05,
     (nested.WIRED, nested.IN_TREE): 1e-4,
     (nested.WIRED, nested.IN_OTHER_TREE): 0.3,
@@ -228,7 +230,7 @@ GOOD = {
 
 
 def learnt(means):
-    learners = nested.make_learners((1, 3), 1220, others=True)
+    learners = nested.make_learners((1, 2, 3), 1220, others=True)
     return {
         name: (
             learner,
@@ -250,12 +252,26 @@ def test_claims_of_nested_targets_can_fail():
     for wrong, failing in (
         ({("1 hidden layer", nested.IN_TREE): 0.025}, {0}),
         ({("1 hidden layer", nested.IN_SUM): 2e-3}, {1}),
-        ({("3 hidden layers", nested.IN_SUM): 1e-6}, {1}),
+        ({("3 hidden layers", nested.IN_SUM): 3e-6}, {1}),
+        ({("2 hidden layers", nested.IN_SUM): 3e-6}, {1}),
         ({(nested.LARGE, nested.IN_TREE): 0.009}, {2}),
         ({(nested.WIRED, nested.IN_TREE): 0.02}, {3}),
         ({(nested.WIRED, nested.IN_OTHER_TREE): 0.16}, {3}),
     ):
         assert holds(wrong) == [place not in failing for place in range(4)]
+
+
+def test_noise_does_not_say_that_depth_does_not_pay():
+    """Errors that scatter so much that their mean might as well be a third."""
+    right = learnt(GOOD)
+
+    def holds(of_depth):
+        learner, of = right["2 hidden layers"]
+        found = {**of, nested.IN_SUM: tuned(of_depth)}
+        return nested.sum_claim({**right, "2 hidden layers": (learner, found)}).holds
+
+    assert holds(1e-5 * WOBBLE)
+    assert not holds(1e-5 * np.exp(3 * (-1.0) ** np.arange(9)))
 
 
 def test_a_wrong_weight_is_seen(monkeypatch):

@@ -11,7 +11,7 @@ Claims:
       there (Mhaskar, Liao and Poggio, "When and Why Are Deep Networks Better Than Shallow Ones?",
       2017).
     - What pays is that the target is composed: of as many absolute values that are added instead,
-      one layer leaves next to nothing, and no depth less.
+      one layer leaves next to nothing, and no depth less by the factor that the tree is asked for.
     - It is the target's own structure that counts: a network wired as its tree does best of all,
       and the same network on the same target with its inputs interchanged worse than one layer.
 

@@ -29,7 +29,7 @@ RATES = (3e-3, 1e-2, 3e-2, 1e-1)
 DEEP, LARGER = 3, 4
 """The depth that is compared with 1, and how many times as many parameters a larger network has."""
 FRACTION = 3.0
-"""By which factor the deep network's error is to be less, at the least."""
+"""By which factor a deep network's error is less: of the tree at the least, of a sum never."""
 NOTHING = 1e-3
 """Of the variance, what one layer may leave of the sum."""
 
@@ -252,14 +252,17 @@ def depth_claim(learnt: Learnt) -> Claim:
 
 
 def sum_claim(learnt: Learnt) -> Claim:
-    """The same without composition."""
-    shallow, deep = (errors(learnt, name, IN_SUM) for name in (SHALLOW, name_of(DEEP)))
+    """The same without composition, of every depth: each interval is to exclude such a gain."""
+    added = {name: errors(learnt, name, IN_SUM) for name, (_, of) in learnt.items() if IN_SUM in of}
+    shallow = added.pop(SHALLOW)
+    ratios = {name: deep / shallow for name, deep in added.items()}
     return Claim(
-        "of as many absolute values that are added one layer leaves next to nothing, and depth "
-        "does not pay",
-        bool(shallow.max() < NOTHING) and not exceeds(shallow / deep, 1),
-        f"{shallow.max():.1e} of the variance at most, expected below {NOTHING:g}; with {DEEP} "
-        f"layers {write_ratio(deep / shallow)} that, expected not below 1",
+        "of as many absolute values that are added one layer leaves next to nothing, and more "
+        f"layers at no depth {FRACTION:g} times less",
+        bool(shallow.max() < NOTHING) and all(exceeds(of, 1 / FRACTION) for of in ratios.values()),
+        f"{shallow.max():.1e} of the variance at most, expected below {NOTHING:g}; "
+        + "; ".join(f"{name} {write_ratio(of)} what one leaves" for name, of in ratios.items())
+        + f", intervals expected above {1 / FRACTION:.2f}",
     )
 
 
