@@ -39,7 +39,7 @@ from jaxdl.runs import (
     open_run,
 )
 from jaxdl.separability import separating_plane
-from jaxdl.statistics import share_interval
+from jaxdl.statistics import share_interval, write_share
 
 WEIGHTS = (2, 3, 5, 10, 20)
 RATIOS = (1.0, 1.4, 1.8, 2.0, 2.2, 2.6, 3.0)
@@ -143,11 +143,14 @@ def theorem_claim(found: list[Parted]) -> Claim:
     score = float((parted - draws * expected.sum()) / deviation)
     half = [of for of in found if of.points == 2 * of.weights]
     shares = ", ".join(f"{of.happened.mean():.1%} with {of.weights}" for of in half)
+    farthest = max(found, key=lambda of: abs(of.happened.mean() - of.expected))
     return Claim(
         "a plane parts C(N, d) of the 2^N labellings of N points",
         not off and all(of.happened.all() for of in full) and abs(score) < MOST_SCORE,
         f"{len(found) - len(off)} of {len(found)} shares have the theorem's in their "
-        f"{LEVEL:.2%} interval; of all {draws * len(found):,} labellings {parted:,} are parted, "
+        f"{LEVEL:.2%} interval; the farthest from it is {write_share(farthest.happened)} for "
+        f"{farthest.expected:.1%}, of {farthest.points} points with {farthest.weights} "
+        f"weights; of all {draws * len(found):,} labellings {parted:,} are parted, "
         f"expected {draws * expected.sum():,.0f} ({score:+.1f} standard deviations); of two points "
         f"for each weight {shares} weights, expected 50%",
     )
@@ -195,8 +198,9 @@ def rings_claim(rings: dict[int, Bool[np.ndarray, " draws"]]) -> Claim:
     return Claim(
         "two rings, which no line parts, are parted with enough random features",
         shares[0] == 0 and bool((np.diff(shares) >= 0).all()) and shares[-1] > 0.9,
-        ", ".join(f"{share:.0%} with {count}" for count, share in zip(rings, shares, strict=True))
-        + "; expected none at first and 90% in the end",
+        f"{'parted' if shares[0] else 'not parted'} as they are, then of draws "
+        + ", ".join(f"{write_share(of)} with {n} features" for n, of in list(rings.items())[1:])
+        + "; expected not at first and 90% in the end",
     )
 
 

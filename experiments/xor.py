@@ -18,7 +18,7 @@ activations of a network are one program. Intervals are of 95%, Clopper and Pear
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,7 @@ from jaxdl.runs import (
     check_seed,
     open_run,
 )
+from jaxdl.statistics import share_interval, write_share
 from jaxdl.sweep import sweep
 from jaxdl.types import Examples, Model, Number, Static
 
@@ -126,7 +127,7 @@ def run(config: Config) -> None:
             "regions": draw_regions(found, config.widths[-1]),
         }
         plots.save_all(drawn, directory.figures)
-        results = {"learned": {name_of(of): seen.is_learnt.mean() for of, seen in found.items()}}
+        results = {"learned": {name_of(of): summarize(seen) for of, seen in found.items()}}
         conclude(directory, results, [linear_claim(found), layers_claim(found, config.widths)])
 
 
@@ -145,6 +146,11 @@ def name_of(network: Network) -> str:
     'relu_4_2'
     """
     return "_".join([network.activation, *map(str, network.widths)])
+
+
+def summarize(seen: Learned) -> dict[str, Any]:
+    """For ``summary.json``: of one network."""
+    return {"share": seen.is_learnt.mean(), "interval": share_interval(seen.is_learnt)}
 
 
 def measure(config: Config) -> Found:
@@ -191,32 +197,32 @@ def grid() -> Float[Array, "side side 2"]:
 
 def linear_claim(found: Found) -> Claim:
     """Never."""
-    counts = {len(of.widths): int(found[of].is_learnt.sum()) for of in LINEAR}
+    learnt = {len(of.widths): found[of].is_learnt for of in LINEAR}
     least = min(float(found[of].loss[:, -1].min()) for of in LINEAR)
     return Claim(
         "without activations XOR is learnt at no depth",
-        not any(counts.values()) and abs(least - np.log(2)) < 1e-3,
-        f"with {', '.join(map(str, counts))} hidden layers from "
-        f"{', '.join(map(str, counts.values()))} of {len(found[LINEAR[0]].is_learnt)} seeds; the "
-        f"least loss is {least:.4f}, a guess's log 2 = {np.log(2):.4f}",
+        not np.any(list(learnt.values())) and abs(least - np.log(2)) < 1e-3,
+        f"with {', '.join(map(str, learnt))} hidden layers from "
+        f"{', '.join(map(write_share, learnt.values()))} of {len(found[LINEAR[0]].is_learnt)} "
+        f"seeds; the least loss is {least:.4f}, a guess's log 2 = {np.log(2):.4f}",
     )
 
 
 def layers_claim(found: Found, widths: Sequence[int]) -> Claim:
     """From some starts, and from more with more units."""
-    shares = {
-        activation: [found[Network(activation, (width,))].is_learnt.mean() for width in widths]
+    learnt = {
+        activation: [found[Network(activation, (width,))].is_learnt for width in widths]
         for activation in ACTIVATIONS
     }
-    all_shares = np.array(list(shares.values()))
-    few, many = all_shares[:, 0], all_shares[:, -1]
+    shares = np.array([[of.mean() for of in by_width] for by_width in learnt.values()])
+    few, many = shares[:, 0], shares[:, -1]
     return Claim(
         f"two layers learn it from some starts with {widths[0]} hidden units, from more with more",
         bool((few > 0).all() and (few < many).all() and (many >= 0.95).all())
-        and bool((np.diff(all_shares, axis=1) >= 0).all()),
+        and bool((np.diff(shares, axis=1) >= 0).all()),
         "; ".join(
-            f"{activation} {', '.join(f'{share:.0%}' for share in of)}"
-            for activation, of in shares.items()
+            f"{activation} {', '.join(map(write_share, by_width))}"
+            for activation, by_width in learnt.items()
         )
         + f" of seeds with {', '.join(map(str, widths))} units, expected 95% with the last",
     )
@@ -237,7 +243,7 @@ def draw_shares(found: Found, widths: Sequence[int]) -> Figure:
         happened = [found[Network(activation, (width,))].is_learnt for width in widths]
         plots.draw_shares(axes, places, happened, fmt=f"{marker}-", color=colour, label=activation)
     most = max(float(found[network].is_learnt.mean()) for network in LINEAR)
-    label = f"no activation, {len(LINEAR[0].widths)} to {len(LINEAR[-1].widths)} layers"
+    label = f"no activation, {len(LINEAR[0].widths)} to {len(LINEAR[-1].widths)} hidden layers"
     axes.axhline(most, ls="--", color="black", label=label)
     axes.set(xlabel="hidden units", ylabel="share of starts that learn XOR", xticks=widths)
     axes.set_title("95% intervals")

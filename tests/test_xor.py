@@ -19,6 +19,11 @@ def test_every_claim_holds(tmp_path):
     start(experiment, "--quick", tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert [claim["holds"] for claim in summary["claims"]] == [True] * 2
+    shares = summary["learned"]
+    assert shares["linear"] == {"share": 0, "interval": [0, pytest.approx(1 - 0.025 ** (1 / 30))]}
+    assert all(
+        low <= of["share"] <= high for of in shares.values() for low, high in [of["interval"]]
+    )
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert drawn == {"shares", "regions"}
 
