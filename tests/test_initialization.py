@@ -40,7 +40,9 @@ def test_every_claim_holds(tmp_path):
 
 BAD = [
     ("--activations gelu", "gelu", "choose from sigmoid"),
-    ("--depths 5 1", "--depths 5 1", "2 or more"),
+    ("--depths 1 5", "--depths 1 5", "2 or more"),
+    ("--depths 5 5", "--depths 5 5", "larger than"),
+    ("--depths 20 5", "--depths 20 5", "larger than"),
     ("--epochs 0", "--epochs 0", "1 or more"),
     ("--seeds 1", "--seeds 1", "2 or more"),
     ("--dataset mnits", "mnits", "did you mean mnist"),
@@ -279,6 +281,10 @@ def test_foretold_claim_can_fail():
     assert not training.foretold_claim([*right, outcome(3.9, 0.2)]).holds
     assert not training.foretold_claim([*right, outcome(-7.0, 0.5)]).holds
     assert not training.foretold_claim([*right, outcome(7.0, 0.5)]).holds
+    for some in (right[:3], right[3:], right[2:3]):  # none is lost, none kept, neither
+        claim = training.foretold_claim(some)
+        assert not claim.holds
+        assert "there are none" in claim.numbers
 
 
 def test_change_foretold():

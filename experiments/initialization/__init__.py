@@ -56,6 +56,7 @@ from jaxdl.claims import conclude
 from jaxdl.runs import (
     DatasetOptions,
     SweepOptions,
+    check_ascending,
     check_least,
     check_names,
     check_no_diagnostics,
@@ -79,7 +80,7 @@ class Config(SweepOptions, DatasetOptions):
     depth: int = 50
     """Hidden layers of those whose signals are looked at."""
     depths: tuple[int, ...] = (5, 20, 50)
-    """Of those that are trained."""
+    """Of those that are trained, ascending."""
     epochs: int = 10
     """Of training."""
     seeds: int = 5
@@ -151,3 +152,4 @@ def check(config: Config) -> None:
     check_names("activations", config.activations, Config.activations)
     check_least(config, {"depth": 2, "depths": 2, "epochs": 1, "seeds": 2})
     check_seed(config.seed)
+    check_ascending(config, {"depths": 1})

@@ -1,7 +1,7 @@
 """Networks trained from each start: which learn, and in which all units of a layer stay alike."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -214,12 +214,20 @@ def foretold_claim(seen: Sequence[Outcome]) -> Claim:
         "networks learn from the starts by which theory keeps the gradient, and from no other",
         bool(kept and lost) and all(of.learns for of in kept) and not any(of.learns for of in lost),
         f"where a squared gradient is to change by less than 10^{KEPT} from end to end "
-        f"{sum(of.learns for of in kept)} of {len(kept)} learn, to "
-        f"{min(of.accuracy.mean() for of in kept):.0%} at the least; where by more than 10^{LOST} "
-        f"{sum(of.learns for of in lost)} of {len(lost)}, to "
-        f"{max(of.accuracy.mean() for of in lost):.0%} at the most; with {deepest} layers "
+        f"{write_learning(kept, min, 'least')}; where by more than 10^{LOST} "
+        f"{write_learning(lost, max, 'most')}; with {deepest} layers "
         + "; ".join(f"{name} from {', '.join(of) or 'none'}" for name, of in learnt.items()),
     )
+
+
+def write_learning(
+    seen: Sequence[Outcome], end: Callable[[Iterable[float]], float], named: str
+) -> str:
+    """How many learn, and the end of their accuracies, to be read."""
+    if not seen:
+        return "there are none, expected some"
+    accuracy = end(of.accuracy.mean() for of in seen)
+    return f"{sum(of.learns for of in seen)} of {len(seen)} learn, to {accuracy:.0%} at the {named}"
 
 
 def summarize(seen: Sequence[Outcome]) -> list[dict[str, Any]]:
