@@ -29,7 +29,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from matplotlib.figure import Figure
 
-from jaxdl import cli, plots
+from jaxdl import cli, data, plots
 from jaxdl.claims import Claim, conclude
 from jaxdl.runs import (
     ExperimentOptions,
@@ -50,8 +50,8 @@ LEVEL = 0.9999
 """Of the intervals that are to hold what the theorem says: of all shares together 99.5% or more."""
 MOST_SCORE = 4.0
 """Standard deviations that all shares together may be off."""
-RINGS, RING_POINTS, NOISE = (1.0, 1.6), 60, 0.05
-"""Radii, points on both together, and how far these are off."""
+RING_POINTS = 60
+"""On both together."""
 FEATURES = (2, 4, 8, 16, 32)
 
 
@@ -164,13 +164,9 @@ def within(value: float, interval: tuple[float, float]) -> bool:
 # --- two rings -----------------------------------------------------------------------------------
 
 
-def two_rings(seed: int) -> tuple[Float[np.ndarray, "points 2"], Bool[np.ndarray, " points"]]:
-    """Points near two circles about one centre, and which are of the outer one."""
-    rng = np.random.default_rng([seed, 1])
-    is_outer = np.arange(RING_POINTS) % 2 == 1
-    radii = np.where(is_outer, RINGS[1], RINGS[0]) + rng.normal(scale=NOISE, size=RING_POINTS)
-    angles = rng.uniform(0, 2 * np.pi, RING_POINTS)
-    return radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1), is_outer
+def make_rings(seed: int) -> tuple[Float[np.ndarray, "points 2"], Bool[np.ndarray, " points"]]:
+    """Points, and which are of the outer ring."""
+    return data.two_rings(np.random.default_rng([seed, 1]), RING_POINTS)
 
 
 def random_features(
@@ -183,7 +179,7 @@ def random_features(
 
 def measure_rings(config: Config) -> dict[int, Bool[np.ndarray, " draws"]]:
     """Whether a plane parts the rings, by the number of random features; 0 for the points alone."""
-    points, labels = two_rings(config.seed)
+    points, labels = make_rings(config.seed)
     rng = np.random.default_rng([config.seed, 2])
     found = {0: np.array([separating_plane(points, labels) is not None])}
     for count in FEATURES:
@@ -234,7 +230,7 @@ def draw_rings(seed: int, rings: dict[int, Bool[np.ndarray, " draws"]]) -> Figur
     """The rings, and how often random features part them."""
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    points, labels = two_rings(seed)
+    points, labels = make_rings(seed)
     for chosen, colour, marker in ((labels, plots.BLUE, "o"), (~labels, plots.RED, "^")):
         left.plot(*points[chosen].T, marker, color=colour)
     left.set(aspect="equal", xlabel="x", ylabel="y", title="no line parts these")

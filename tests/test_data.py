@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 from idx_files import idx_bytes, random_splits, small_source, write_originals
 
-from jaxdl.data import FASHION_MNIST_CLASSES, halve_pixels, load, repeat_first, split_validation
+from jaxdl.data import (
+    FASHION_MNIST_CLASSES,
+    halve_pixels,
+    load,
+    repeat_first,
+    split_validation,
+    two_rings,
+)
 from jaxdl.data.idx import parse_idx
 from jaxdl.data.originals import read_originals
 from jaxdl.data.sources import FASHION_MNIST, MNIST, SOURCES, IdxSource
@@ -393,3 +400,15 @@ heavy = {"tensorflow_datasets", "tensorflow", "mlxtend.data", "pandas", "sklearn
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 """
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=120)
+
+
+def test_two_rings():
+    """The radii of each, how they scatter, and points on all sides."""
+    points, is_outer = two_rings(np.random.default_rng(0), 4000)
+    assert is_outer.sum() == 2000
+    for ring, radius in ((points[~is_outer], 1.0), (points[is_outer], 1.6)):
+        radii = np.hypot(*ring.T)
+        assert abs(radii.mean() - radius) < 5 * 0.05 / 2000**0.5
+        assert abs(radii.std() - 0.05) < 5 * 0.05 / 4000**0.5
+        counts, _ = np.histogram(np.arctan2(*ring.T), bins=8, range=(-np.pi, np.pi))
+        assert np.abs(counts - 250).max() < 5 * 15

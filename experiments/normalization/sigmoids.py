@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxdl import losses, models, nn, optim, plots, train
+from jaxdl import data, losses, models, nn, optim, plots, train
 from jaxdl.claims import Claim
 from jaxdl.gradients import mean_gradient
 from jaxdl.models.deep_mlp import DeepParams, Layer
@@ -23,8 +23,6 @@ from jaxdl.types import Batch, Examples, Keys, Model, ModelState, Number, Static
 
 WIDTH, POINTS = 16, 120
 RATE, MOMENTUM = 0.1, 0.9
-RADII, SPREAD = (1.0, 1.6), 0.05
-"""Of the two rings."""
 PARTS = {"neither": (0, 0), "scales": (1, 0), "shifts": (0, 1), "both": (1, 1)}
 """What batch norm learns: whether scales, and whether shifts."""
 UNITS = 64
@@ -105,10 +103,7 @@ def make_problems(seed: int) -> Examples:
     have nothing, and the waves all, if it is not nearly a line.
     """
     rng = np.random.default_rng(seed)
-    is_outer = np.arange(POINTS // 2) % 2
-    radii = np.array(RADII)[is_outer] + rng.normal(scale=SPREAD, size=POINTS // 2)
-    angles = rng.uniform(0, 2 * np.pi, POINTS // 2)
-    half_rings = radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    half_rings, is_outer = data.two_rings(rng, POINTS // 2)
     places = (np.arange(POINTS // 2) + 0.5) / (POINTS // 2)
     half_waves = np.stack([places, np.zeros(POINTS // 2)], axis=1)
     signs = np.sin(2 * np.pi * half_waves[:, 0]) > 0

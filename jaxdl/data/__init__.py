@@ -17,6 +17,7 @@ from jaxdl.data.dataset import (
 from jaxdl.data.load import load
 from jaxdl.data.load_text import load_text
 from jaxdl.data.prepared import prepare
+from jaxdl.data.rings import two_rings
 from jaxdl.data.sequences import image_sequences
 from jaxdl.data.sources import FASHION_MNIST_CLASSES
 from jaxdl.data.streams import contiguous_streams, random_windows, windows
@@ -67,6 +68,7 @@ __all__ = [
     "sublinear",
     "tf_idf",
     "tokenize",
+    "two_rings",
     "windows",
     "word_vocabulary",
 ]
