@@ -85,6 +85,15 @@ def geometric_mean(values: Num[np.ndarray, "..."]) -> float:
     return float(np.exp(np.log(values).mean()))
 
 
+def root_mean_square(values: Num[np.ndarray, "..."]) -> float:
+    """Of all values, errors say.
+
+    >>> root_mean_square(np.array([1.0, -7.0]))
+    5.0
+    """
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
 def off_by(ratios: Num[np.ndarray, "..."] | float) -> float:
     """How far the geometric mean of ratios is from 1, up or down, as a share.
 

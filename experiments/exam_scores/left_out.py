@@ -18,7 +18,7 @@ from jaxdl.claims import Claim
 from jaxdl.data import EXAM_COLUMNS, EXAMS
 from jaxdl.optim import OptimizerConfig
 from jaxdl.paths import follow
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import mean_and_interval, root_mean_square
 from jaxdl.sweep import sweep
 from jaxdl.types import Examples, Model, Params, Static, as_pytree
 
@@ -113,11 +113,6 @@ def left_out_residuals(inputs: Table, targets: Vector) -> tuple[Vector, Vector]:
 def linear_errors(names: tuple[str, ...]) -> Errors:
     """Of least squares on these inputs."""
     return Errors(*map(root_mean_square, left_out_residuals(design(names), EXAMS[:, 3])))
-
-
-def root_mean_square(values: Vector) -> float:
-    """Of errors in points."""
-    return float(np.sqrt(np.mean(np.square(values))))
 
 
 # --- by descent ----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from jaxdl.claims import Claim
 from jaxdl.data import EXAMS
 from jaxdl.optim import OptimizerConfig
 from jaxdl.paths import follow
+from jaxdl.statistics import root_mean_square
 from jaxdl.types import Examples
 
 BATCHES = {"SGD, batch 1": 1, "mini-batch, 4": 4, "batch, 8": 8}
@@ -70,13 +71,9 @@ def hovering(paths: Paths) -> dict[str, tuple[float, float]]:
     """How far away SGD and mini-batches are in the third quarter of the run, and in the last."""
     quarters = {name: np.array_split(paths.distances(name), 4, axis=1) for name in BATCHES}
     return {
-        name: (_root_mean_square(quarters[name][2]), _root_mean_square(quarters[name][3]))
+        name: (root_mean_square(quarters[name][2]), root_mean_square(quarters[name][3]))
         for name in ("SGD, batch 1", "mini-batch, 4")
     }
-
-
-def _root_mean_square(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def summarize(paths: Paths) -> dict[str, Any]:
