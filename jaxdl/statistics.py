@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from jaxtyping import Bool, Float, Num
+from jaxtyping import Bool, Float, Int, Num
 
 
 def mean_and_interval(
@@ -92,6 +92,18 @@ def root_mean_square(values: Num[np.ndarray, "..."]) -> float:
     5.0
     """
     return float(np.sqrt(np.mean(np.square(values))))
+
+
+def lowest_mean(losses: Float[np.ndarray, "*cases rates runs"]) -> Int[np.ndarray, "*cases"]:
+    """The place of the rate, or whatever else was tried, whose runs have the lowest mean loss.
+
+    A run that failed, of loss NaN, is worse than any other.
+
+    >>> lowest_mean(np.array([[1.0, np.nan], [3.0, 4.0], [3.0, 3.0]])).item()
+    2
+    """
+    means = np.where(np.isnan(losses), np.inf, losses).mean(axis=-1)
+    return np.asarray(means.argmin(axis=-1))
 
 
 def off_by(ratios: Num[np.ndarray, "..."] | float) -> float:

@@ -9,6 +9,7 @@ from jaxdl.statistics import (
     geometric_interval,
     holm,
     is_above_zero,
+    lowest_mean,
     paired_p_value,
     share_interval,
 )
@@ -97,3 +98,24 @@ def test_geometric_interval_against_scipy():
     )
     expected = [scipy.stats.gmean(values), *np.exp(of_logarithms)]
     np.testing.assert_allclose(geometric_interval(values), expected, rtol=1e-12)
+
+
+def test_the_lowest_mean_by_a_loop():
+    """A rate one of whose runs has failed comes last, and the first counts where all have."""
+    rng = np.random.default_rng(0)
+    losses = rng.normal(size=(5, 4, 3))
+    losses[0, losses[0].mean(axis=1).argmin(), 1] = np.nan
+    losses[1] = np.nan
+    losses[2, :, 0] = np.inf
+    losses[2, 3, 0] = 9
+    expected = []
+    for rates in losses:
+        found, least = 0, np.inf
+        for place, runs in enumerate(rates):
+            mean = sum(runs) / 3
+            if mean < least:  # of NaN never
+                found, least = place, mean
+        expected.append(found)
+    assert expected[1:3] == [0, 3]
+    assert lowest_mean(losses).tolist() == expected
+    assert [int(lowest_mean(rates)) for rates in losses] == expected

@@ -16,7 +16,7 @@ from experiments.activations.digits import HEADS, LINEAR, NUMBER, SIGMOIDS, SOFT
 from jaxdl import losses, models, nn, optim, plots
 from jaxdl.claims import Claim
 from jaxdl.nn import ACTIVATIONS
-from jaxdl.statistics import write_interval
+from jaxdl.statistics import lowest_mean, write_interval
 from jaxdl.sweep import sweep
 from jaxdl.types import Examples, Number, Static
 
@@ -238,8 +238,8 @@ def digits_claim(found: Mapping[str, Read]) -> Claim:
 
 def at_best_rates(heads: Sequence[str], read: Read, count: int) -> dict[str, Read]:
     """Of runs ``(heads and rates, seeds)``, of each output layer those with the lowest loss."""
-    means = np.nan_to_num(np.asarray(read.loss).mean(axis=1), nan=np.inf).reshape(-1, count)
-    places = means.argmin(axis=1) + count * np.arange(len(means))
+    best = lowest_mean(np.asarray(read.loss).reshape(len(heads), count, -1))
+    places = best + count * np.arange(len(heads))
     return {
         head: jax.tree.map(lambda of, k=k: np.asarray(of)[k], read)
         for head, k in zip(heads, places, strict=True)

@@ -29,7 +29,7 @@ from jaxdl.gradients import mean_gradient
 from jaxdl.models.deep_mlp import DeepParams, Layer
 from jaxdl.models.mean_field import expected_signals
 from jaxdl.optim import OptimizerConfig
-from jaxdl.statistics import mean_and_interval
+from jaxdl.statistics import lowest_mean, mean_and_interval
 from jaxdl.sweep import SweepFn
 from jaxdl.types import Examples, Static, Variables
 
@@ -136,8 +136,7 @@ def largest_difference(params: DeepParams) -> Float[Array, ""]:
 
 def best_accuracy(learned: Learned) -> Float[np.ndarray, "starts seeds"]:
     """At the rate of each start with the lowest loss, the mean of its seeds."""
-    losses = np.nan_to_num(learned.loss, nan=np.inf).mean(axis=2)
-    return learned.accuracy[np.arange(len(losses)), losses.argmin(axis=1)]
+    return learned.accuracy[np.arange(len(learned.loss)), lowest_mean(learned.loss)]
 
 
 # --- what is claimed -----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from jaxdl.gradients import mean_gradient
 from jaxdl.models.deep_mlp import DeepParams, Layer
 from jaxdl.models.mean_field import expected_signals
 from jaxdl.optim import ClipConfig, OptimizerConfig
-from jaxdl.statistics import mean_and_interval, write_interval, write_share
+from jaxdl.statistics import lowest_mean, mean_and_interval, write_interval, write_share
 from jaxdl.sweep import SweepFn
 from jaxdl.types import Examples, Static
 
@@ -164,7 +164,7 @@ def relative_change(before: DeepParams, after: DeepParams) -> Float[Array, " dep
 
 def best(learned: Learned) -> int:
     """The place of the rate with the lowest loss, the mean of the seeds."""
-    return int(np.nan_to_num(learned.loss, nan=np.inf).mean(axis=1).argmin())
+    return int(lowest_mean(learned.loss))
 
 
 def moved(learned: Learned) -> Float[np.ndarray, "seeds depth"]:
