@@ -12,7 +12,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from experiments import exam_scores as experiment
 from experiments.exam_scores import descents, left_out, passing, scales
 from jaxdl import losses
-from jaxdl.data import EXAMS, PASS_LAW, PASSES
+from jaxdl.data import EXAMS, PASS_LAW, PASSES, standardize_columns
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_every_claim_holds(tmp_path):
     start(experiment, "--quick", tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert [claim["holds"] for claim in summary["claims"]] == [True] * 10
-    solution = LinearRegression().fit(scales.standardise(EXAMS[:, :3]), EXAMS[:, 3]).coef_
+    solution = LinearRegression().fit(standardize_columns(EXAMS[:, :3]), EXAMS[:, 3]).coef_
     np.testing.assert_allclose(summary["weights"], solution, rtol=1e-10)
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert drawn == {"scales", "weights", "left_out", "passing"}
@@ -53,7 +53,7 @@ def test_passes_were_made_as_is_told():
 
 
 def test_steps_by_a_loop():
-    inputs = scales.with_constant(scales.standardise(EXAMS[:, :3]))
+    inputs = scales.with_constant(standardize_columns(EXAMS[:, :3]))
     targets, rate = EXAMS[:, 3], 0.5
     solution = LinearRegression(fit_intercept=False).fit(inputs, targets).coef_
     least = np.square(targets - inputs @ solution).mean()
@@ -116,7 +116,7 @@ EXPECTED = {"mini-batch, 4": 0.02, "stochastic, 1": 2.5}
 
 def seen_descents(hovering=1.0, off=0.0) -> descents.Descents:
     """Batch descent as it should be but for ``off``; others around the solution."""
-    inputs, targets = scales.standardise(EXAMS[:, :3]), EXAMS[:, 3] - EXAMS[:, 3].mean()
+    inputs, targets = standardize_columns(EXAMS[:, :3]), EXAMS[:, 3] - EXAMS[:, 3].mean()
     solution = np.linalg.lstsq(inputs, targets)[0]
     batch = descents.expected_path(inputs, solution, 1200) + off
     signs = np.where(np.arange(4) % 2, 1.0001, 0.9999)[:, None]  # seeds that differ a little
@@ -204,7 +204,7 @@ def test_claims_of_who_is_left_out_can_fail():
 
 
 def test_losses_of_those_left_out_are_those_of_scikit_learn():
-    inputs = scales.with_constant(scales.standardise(PASSES[:, :2]))
+    inputs = scales.with_constant(standardize_columns(PASSES[:, :2]))
     solver = LogisticRegression(C=np.inf, tol=1e-10)
     columns, passed = inputs[:, 1:], PASSES[:, 2] == 1
     chances = cross_val_predict(solver, columns, passed, cv=LeaveOneOut(), method="predict_proba")

@@ -11,10 +11,10 @@ from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.exam_scores.scales import Table, Vector, standardise
+from experiments.exam_scores.scales import Table, Vector
 from jaxdl import losses, models, plots
 from jaxdl.claims import Claim
-from jaxdl.data import EXAM_COLUMNS, EXAMS
+from jaxdl.data import EXAM_COLUMNS, EXAMS, standardize_columns
 from jaxdl.optim import OptimizerConfig
 from jaxdl.paths import follow
 from jaxdl.statistics import mean_and_interval
@@ -53,7 +53,7 @@ class Descents(NamedTuple):
 
 def measure(*, seeds: int, epochs: int, seed: int) -> Descents:
     """All three from weights of 0, with every seed."""
-    inputs, targets = standardise(EXAMS[:, :3]), EXAMS[:, 3] - EXAMS[:, 3].mean()
+    inputs, targets = standardize_columns(EXAMS[:, :3]), EXAMS[:, 3] - EXAMS[:, 3].mean()
     keys = jax.random.split(jax.random.key(seed), seeds)
     paths = {
         name: follow_all(losses.half_squared_error, inputs, targets, RATE, size, epochs, keys)

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.exam_scores.descents import Paths, draw_paths, follow_all
-from experiments.exam_scores.scales import Table, Vector, standardise, with_constant
+from experiments.exam_scores.scales import Table, Vector, with_constant
 from jaxdl import losses, plots
 from jaxdl.claims import Claim
-from jaxdl.data import PASS_LAW, PASSES
+from jaxdl.data import PASS_LAW, PASSES, standardize_columns
 from jaxdl.logistic import newton
 from jaxdl.statistics import mean_and_interval
 from jaxdl.surfaces import on_grid
@@ -45,7 +45,7 @@ class Passing(NamedTuple):
 
 def measure(*, seeds: int, epochs: int, seed: int) -> Passing:
     """All of it."""
-    inputs, targets = with_constant(standardise(PASSES[:, :2])), PASSES[:, 2]
+    inputs, targets = with_constant(standardize_columns(PASSES[:, :2])), PASSES[:, 2]
     keys = jax.random.split(jax.random.key(seed), seeds)
     loss = losses.sigmoid_binary_cross_entropy
     solution = newton(inputs, targets).weights
@@ -156,7 +156,7 @@ def draw_students(axes: Axes, solution: Vector) -> None:
 
 def draw_ground(axes: Axes, seen: Passing) -> None:
     """Lines of equal loss over two weights, the constant being the solution's, and three paths."""
-    inputs, targets = with_constant(standardise(PASSES[:, :2])), PASSES[:, 2]
+    inputs, targets = with_constant(standardize_columns(PASSES[:, :2])), PASSES[:, 2]
     region = (-1.0, 6.0, -1.5, 4.5)
     value = Partial(slice_loss, *map(jnp.asarray, (inputs, targets, seen.solution[0])))
     x, y, values = on_grid(value, region, 80)

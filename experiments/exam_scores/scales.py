@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from jaxdl import losses, plots
 from jaxdl.claims import Claim
-from jaxdl.data import EXAMS, PASSES
+from jaxdl.data import EXAMS, PASSES, standardize_columns
 from jaxdl.logistic import newton
 
 LEVELS = np.array([1e-3, 1e-9])
@@ -49,14 +49,9 @@ def forms(inputs: Table) -> dict[str, Table]:
         RAW: inputs,
         "divided by spread": inputs / inputs.std(axis=0),
         "centred": inputs - inputs.mean(axis=0),
-        STANDARDISED: standardise(inputs),
+        STANDARDISED: standardize_columns(inputs),
     }
     return {name: with_constant(of) for name, of in found.items()}
-
-
-def standardise(inputs: Table) -> Table:
-    """Each column about its mean, in its standard deviations (by n, not n - 1)."""
-    return (inputs - inputs.mean(axis=0)) / inputs.std(axis=0)
 
 
 def with_constant(inputs: Table) -> Table:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from jaxdl import losses, models, plots
 from jaxdl.claims import Claim
-from jaxdl.data import EXAMS
+from jaxdl.data import EXAMS, standardize_columns
 from jaxdl.optim import OptimizerConfig
 from jaxdl.paths import follow
 from jaxdl.statistics import root_mean_square
@@ -43,9 +43,9 @@ class Paths(NamedTuple):
 
 def exam_examples() -> Examples:
     """Study and quiz in their standard deviations, the exam in points about its mean."""
-    table = EXAMS - EXAMS.mean(axis=0)
-    inputs = table[:, (0, 2)] / table[:, (0, 2)].std(axis=0)
-    return Examples(jnp.asarray(inputs), jnp.asarray(table[:, 3:]))
+    exam = EXAMS[:, 3:]
+    inputs = standardize_columns(EXAMS[:, (0, 2)])
+    return Examples(jnp.asarray(inputs), jnp.asarray(exam - exam.mean()))
 
 
 def measure(*, seeds: int, seed: int) -> Paths:

@@ -21,7 +21,7 @@ from jaxdl.data.rings import two_rings
 from jaxdl.data.sequences import image_sequences
 from jaxdl.data.sources import FASHION_MNIST_CLASSES
 from jaxdl.data.streams import contiguous_streams, random_windows, windows
-from jaxdl.data.students import EXAM_COLUMNS, EXAMS, PASS_LAW, PASSES
+from jaxdl.data.students import EXAM_COLUMNS, EXAMS, PASS_LAW, PASSES, standardize_columns
 from jaxdl.data.text import Text, split_text
 from jaxdl.data.vectors import (
     Padded,
@@ -64,6 +64,7 @@ __all__ = [
     "repeat_first",
     "split_text",
     "split_validation",
+    "standardize_columns",
     "standardize_pixels",
     "sublinear",
     "tf_idf",

@@ -1,6 +1,7 @@
 """Two small tables of students, for regression and for two classes."""
 
 import numpy as np
+from jaxtyping import Float
 
 EXAM_COLUMNS = ("study", "sleep", "quiz", "exam")
 EXAMS = np.array(
@@ -34,3 +35,14 @@ Nobody attended this course: the rows are made. Lectures and hours were drawn ev
 and 0 to 40, and 1 (passed) with the probability ``sigmoid(-5 + 0.35 lectures + 0.15 hours)``, once,
 by ``numpy.random.default_rng(2)``.
 """
+
+
+def standardize_columns(
+    table: Float[np.ndarray, "rows columns"],
+) -> Float[np.ndarray, "rows columns"]:
+    """Each column about its mean, in its standard deviations (by n, not n - 1).
+
+    >>> standardize_columns(np.array([[1.0, 10.0], [3.0, 30.0]])).tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
+    """
+    return (table - table.mean(axis=0)) / table.std(axis=0)
