@@ -148,8 +148,8 @@ def theorem_claim(found: list[Parted]) -> Claim:
         "a plane parts C(N, d) of the 2^N labellings of N points",
         not off and all(of.happened.all() for of in full) and abs(score) < MOST_SCORE,
         f"{len(found) - len(off)} of {len(found)} shares have the theorem's in their "
-        f"{LEVEL:.2%} interval; the farthest from it is {write_share(farthest.happened)} for "
-        f"{farthest.expected:.1%}, of {farthest.points} points with {farthest.weights} "
+        f"{LEVEL:.2%} interval; the farthest from it is {write_share(farthest.happened, '.1%')} "
+        f"for {farthest.expected:.1%}, of {farthest.points} points with {farthest.weights} "
         f"weights; of all {draws * len(found):,} labellings {parted:,} are parted, "
         f"expected {draws * expected.sum():,.0f} ({score:+.1f} standard deviations); of two points "
         f"for each weight {shares} weights, expected 50%",

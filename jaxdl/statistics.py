@@ -154,14 +154,14 @@ def share_interval(happened: Bool[np.ndarray, " runs"], level: float = 0.95) -> 
     return float(low), float(high)
 
 
-def write_share(happened: Bool[np.ndarray, " runs"]) -> str:
+def write_share(happened: Bool[np.ndarray, " runs"], form: str = ".0%") -> str:
     """The share of runs in which something happened and its 95% interval, to be read.
 
     >>> write_share(np.arange(12) < 9)
     '75% (43% to 95%)'
     """
     low, high = share_interval(happened)
-    return f"{np.mean(happened):.0%} ({low:.0%} to {high:.0%})"
+    return f"{np.mean(happened):{form}} ({low:{form}} to {high:{form}})"
 
 
 def paired_p_value(first: Float[np.ndarray, " runs"], second: Float[np.ndarray, " runs"]) -> float:
