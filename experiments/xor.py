@@ -109,9 +109,9 @@ class Learned(NamedTuple):
         logits: on a grid about the corners, ``(SIDE, SIDE)``, rows from below.
     """
 
-    is_learnt: Array
-    loss: Array
-    logits: Array
+    is_learnt: Any
+    loss: Any
+    logits: Any
 
 
 Found = dict[Network, Learned]
