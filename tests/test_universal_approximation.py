@@ -22,7 +22,7 @@ from jaxdl.types import Examples, Static, Variables
 def test_every_claim_holds(tmp_path):
     start(experiment, "--quick", tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert [claim["holds"] for claim in summary["claims"]] == [True] * 7
+    assert [claim["holds"] for claim in summary["claims"]] == [True] * 6
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert drawn == {"errors", "fits", "sawtooth"}
 
@@ -80,6 +80,20 @@ def test_norms_by_the_fourier_transform():
 def test_barrons_bound_by_hand():
     """(2 C)^2 / n with n pairs of units; one unit is no pair."""
     np.testing.assert_allclose(targets.barron_bound(3.0, np.array([1, 2, 9])), [np.inf, 36, 9])
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "bound", "variance"),
+    [("sine", 32, 2.47, 0.5), ("product", 512, 0.308, 0.298)],
+)
+def test_barrons_bound_is_passed_by_a_constant(name, units, bound, variance):
+    """The numbers of the header, so loose that no claim can be made of them."""
+    target = TARGETS[name]
+    np.testing.assert_allclose(
+        targets.barron_bound(target.norm, np.array([units])), bound, rtol=2e-3
+    )
+    values = target.function(targets.points_of(target.dimensions))
+    np.testing.assert_allclose(np.var(values), variance, rtol=2e-3)
 
 
 @pytest.mark.parametrize("power", [2, 5])
@@ -310,8 +324,6 @@ def test_claims_about_units_can_fail():
     for name in SMOOTH:
         worse = {**good.trained, name: 12 * good.trained[name]}
         assert not features.learning_claim(good._replace(trained=worse)).holds
-        above = {**good.trained, name: np.full((3, 1), (2 * TARGETS[name].norm) ** 2 / 16 * 1.01)}
-        assert not features.bound_claim(good._replace(trained=above)).holds
     near = {**good.trained, "step": np.array([[3e-4], [3e-4], [3e-4]])}
     assert not features.step_claim(good._replace(trained=near)).holds
 

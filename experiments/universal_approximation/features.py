@@ -227,13 +227,8 @@ class Measured(NamedTuple):
 
 
 def claims(measured: Measured) -> list[Claim]:
-    """How fast errors fall, what learning gives, and Barron's bound."""
-    return [
-        slope_claim(measured),
-        learning_claim(measured),
-        step_claim(measured),
-        bound_claim(measured),
-    ]
+    """How fast errors fall, and what learning gives."""
+    return [slope_claim(measured), learning_claim(measured), step_claim(measured)]
 
 
 def slopes(widths: tuple[int, ...], errors: Float[np.ndarray, "seeds widths"]) -> Values:
@@ -306,21 +301,6 @@ def step_claim(measured: Measured) -> Claim:
         bool(made < 1e-4 and low > 10 * made),
         f"{made:.1e} by two, expected below 1e-4; by training {trained:.1e}, 95% interval "
         f"{low:.1e} to {high:.1e}, expected above ten times as much",
-    )
-
-
-def bound_claim(measured: Measured) -> Claim:
-    """Below it, and on a steeper way."""
-    units = np.array(measured.trained_widths)
-    shares = {
-        name: float((measured.trained[name] / barron_bound(TARGETS[name].norm, units)).max())
-        for name in SMOOTH
-    }
-    return Claim(
-        "where Barron's norm is finite the networks that learn are below his bound, C / n",
-        max(shares.values()) < 1,
-        f"{', '.join(f'{name} at most {share:.1e}' for name, share in shares.items())} of it, "
-        "expected below 1",
     )
 
 
