@@ -12,6 +12,7 @@ from command_line import assert_refused, start
 
 from experiments import dropout as experiment
 from experiments.dropout import masks, training
+from jaxdl.nn import dropout
 from jaxdl.types import Examples, Model, Variables
 
 
@@ -19,7 +20,7 @@ from jaxdl.types import Examples, Model, Variables
 def test_every_claim_holds(tmp_path):
     start(experiment, "--quick --quiet", tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert [claim["holds"] for claim in summary["claims"]] == [True] * 6
+    assert [claim["holds"] for claim in summary["claims"]] == [True] * 7
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert drawn == {"masks", "sizes", "ensemble"}
 
@@ -62,27 +63,66 @@ def test_two_units_by_a_loop():
     assert np.var(sums) == pytest.approx(np.square(weights * hidden).sum() / 4)
 
 
-def test_claims_of_masks_hold_and_can_fail():
-    seen = masks.measure(0)
-    assert [claim.holds for claim in masks.claims(seen)] == [True] * 4
+@pytest.fixture(scope="module")
+def seen():
+    return masks.measure(0)
+
+
+def test_claims_of_masks_hold_and_can_fail(seen):
+    assert [claim.holds for claim in masks.claims(seen)] == [True] * 5
+    few = np.flatnonzero(~seen.by_layer.any(axis=1))[:700]
     for wrong, which in (
-        ({"of_two": seen.of_two + 0.1}, 0),
-        ({"inverted": (seen.inverted[0] + 1, seen.inverted[1])}, 0),
-        ({"linear": 1e-3}, 1),
-        ({"geometric": 1e-3}, 1),
-        ({"arithmetic": 0.0}, 1),
-        ({"tanh": 1.05 * seen.tanh}, 2),
-        ({"tanh": seen.tanh[:1] * masks.SCALES**2}, 2),
-        ({"drawn": seen.scatter[0] / masks.DRAWS}, 3),
+        ({"of_two": seen.of_two + 1e-14}, 0),
+        ({"inverted": seen.inverted * (1 + 1e-14)}, 0),
+        ({"inverted": seen.of_two}, 0),
+        ({"by_layer": seen.by_layer / 2}, 1),
+        ({"by_layer": np.nextafter(seen.by_layer, np.float32(4))}, 1),
+        ({"by_layer": np.delete(seen.by_layer, few, axis=0)}, 1),
+        ({"linear": 1e-3}, 2),
+        ({"geometric": 1e-3}, 2),
+        ({"arithmetic": 0.0}, 2),
+        ({"tanh": 1.05 * seen.tanh}, 3),
+        ({"tanh": seen.tanh[:1] * masks.SCALES**2}, 3),
+        ({"drawn": seen.scatter[0] / masks.DRAWS}, 4),
     ):
         holds = [claim.holds for claim in masks.claims(seen._replace(**wrong))]
-        assert holds == [place != which for place in range(4)]
+        assert holds == [place != which for place in range(5)]
 
 
-def test_a_layer_that_does_not_scale_fails(monkeypatch):
-    """Nor does one that leaves nothing out, but for twice the inputs."""
-    monkeypatch.setattr(masks, "dropout", lambda inputs, rate, keys: inputs * (1 - rate) ** 2)
-    assert not masks.two_inputs_claim(masks.measure(0)).holds
+def test_the_mean_over_masks_by_a_loop(monkeypatch):
+    """Also where a unit is not kept as often as it is left out."""
+    monkeypatch.setattr(masks, "KEPT", 0.8)
+    mean = np.zeros(2)
+    for first, second in itertools.product([0, 1], repeat=2):
+        chance = (0.8 if first else 0.2) * (0.8 if second else 0.2)
+        output = 0.7 * 1.5 * first - 1.9 * 0.4 * second
+        mean += chance * np.array([output, output / 0.8])
+    seen = masks.measure(0)
+    found = [masks.chances(2) @ of for of in (seen.of_two, seen.inverted)]
+    np.testing.assert_allclose(found, mean, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rate", [0.49, 0.51])
+def test_a_layer_of_another_rate_fails(seen, monkeypatch, rate):
+    """But for its scale, which is that of 1/2."""
+
+    def other(inputs, _, keys):
+        return dropout(inputs, rate, keys) * ((1 - rate) / 0.5)
+
+    def alike(inputs, _, keys):
+        return jnp.where(dropout(inputs, rate, keys) > 0, 2 * inputs, 0)
+
+    for layer in (other, alike):
+        monkeypatch.setattr(masks, "dropout", layer)
+        assert not masks.layer_claim(seen._replace(by_layer=masks.drop_inputs(0))).holds
+
+
+def test_a_layer_that_draws_one_mask_for_both_inputs_fails(seen, monkeypatch):
+    def other(inputs, rate, keys):
+        return inputs * dropout(jnp.ones_like(inputs[:, :1]), rate, keys)
+
+    monkeypatch.setattr(masks, "dropout", other)
+    assert not masks.layer_claim(seen._replace(by_layer=masks.drop_inputs(0))).holds
 
 
 # --- the network ---------------------------------------------------------------------------------

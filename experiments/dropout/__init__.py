@@ -3,12 +3,13 @@
 Claims:
 
     - Of a unit with two inputs, each kept with probability 1/2, the mean over its four masks is
-      (w1 x1 + w2 x2) / 2: keeping all and scaling by 1/2 at test, or dividing by 1/2 in training
-      and not scaling at test ("inverted", as `jaxdl.nn.dropout` does it), give it exactly.
-    - So does a linear network with all of its 2^n masks; a softmax behind the masks is their
-      normalized geometric mean, exactly (Baldi and Sadowski, "The Dropout Learning Algorithm",
-      2014, section 4); tanh behind them is off by half its curvature times the variance of its
-      input.
+      (w1 x1 + w2 x2) / 2: that of the unit that keeps all and is scaled by 1/2 at test. Of masks
+      divided by 1/2 ("inverted") it is w1 x1 + w2 x2, and nothing is scaled at test. These four
+      `jaxdl.nn.dropout` draws, to the bit, and each as often.
+    - A linear network scaled by 1/2 is the mean over all of its 2^n masks, and a softmax behind
+      them their normalized geometric mean, exactly (Baldi and Sadowski, "The Dropout Learning
+      Algorithm", 2014, section 4); tanh behind them is off by half its curvature times the variance
+      of its input.
     - The mean over N random masks is off by what one mask is, over the root of N.
     - A network that is too large for its data does better with it (Srivastava et al., "Dropout: A
       Simple Way to Prevent Neural Networks from Overfitting", 2014, figure 4), in loss also where

@@ -25,6 +25,10 @@ DRAWS = 4 ** np.arange(7)
 """Of masks at random."""
 REPEATS = 200
 """Of each number of draws."""
+KEYS = 2**16
+"""For which the layer that networks use draws masks of two inputs."""
+LEVEL = 0.001
+"""Of the test of how often it draws each: the probability to fail where nothing is wrong."""
 
 
 class Seen(NamedTuple):
@@ -32,7 +36,8 @@ class Seen(NamedTuple):
 
     Attributes:
         of_two: the unit's output with each of its four masks.
-        inverted: the mean output of `jaxdl.nn.dropout` over many keys, and its standard error.
+        inverted: the same with masks divided by `KEPT`.
+        by_layer: what `jaxdl.nn.dropout` makes of the two inputs, for each of `KEYS`.
         linear: how far the scaled linear network is off the mean of all masks, at most.
         geometric: how far its softmax is off the normalized geometric mean of all masks'.
         arithmetic: and off their mean.
@@ -43,7 +48,8 @@ class Seen(NamedTuple):
     """
 
     of_two: Float[np.ndarray, " masks"]
-    inverted: tuple[float, float]
+    inverted: Float[np.ndarray, " masks"]
+    by_layer: Float[np.ndarray, "keys 2"]
     linear: float
     geometric: float
     arithmetic: float
@@ -62,6 +68,15 @@ def all_masks(units: int) -> Float[np.ndarray, "masks units"]:
     return np.array(list(np.ndindex(*(2,) * units)), float)
 
 
+def chances(units: int) -> Float[np.ndarray, " masks"]:
+    """Of each of `all_masks`.
+
+    >>> chances(2).tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
+    return np.where(all_masks(units) == 1, KEPT, 1 - KEPT).prod(axis=1)
+
+
 def measure(seed: int) -> Seen:
     """Of weights and inputs that are drawn, in float64."""
     rng = np.random.default_rng(seed)
@@ -76,7 +91,8 @@ def measure(seed: int) -> Seen:
     tanh, curvature, scatter = np.transpose(by_scale)
     return Seen(
         of_two=all_masks(2) @ (WEIGHTS * INPUTS),
-        inverted=mean_by_keys(seed),
+        inverted=all_masks(2) / KEPT @ (WEIGHTS * INPUTS),
+        by_layer=drop_inputs(seed),
         linear=float(np.abs(sums.mean(axis=0) - scaled).max()),
         geometric=float(np.abs(np.exp(log_softmax(log_p.mean(axis=0))) - of_scaled).max()),
         arithmetic=float(np.abs(np.exp(log_p).mean(axis=0) - of_scaled).max()),
@@ -112,12 +128,11 @@ def off_by_draws(
     return np.array([root_mean_square(of @ flat - flat.mean(axis=0)) for of in shares])
 
 
-def mean_by_keys(seed: int, count: int = 4096) -> tuple[float, float]:
-    """Of the unit with two inputs, by the layer that networks use, undone by `KEPT`."""
-    keys = jax.random.split(jax.random.key(seed), count)
-    inputs = jnp.broadcast_to(jnp.float32(INPUTS), (count, 2))
-    outputs = KEPT * np.asarray(dropout(inputs, 1 - KEPT, keys), float) @ WEIGHTS
-    return float(outputs.mean()), float(outputs.std() / np.sqrt(count))
+def drop_inputs(seed: int) -> Float[np.ndarray, "keys 2"]:
+    """Those of the unit with two, by the layer that networks use."""
+    keys = jax.random.split(jax.random.key(seed), KEYS)
+    inputs = jnp.broadcast_to(jnp.float32(INPUTS), (KEYS, 2))
+    return np.asarray(dropout(inputs, 1 - KEPT, keys))
 
 
 def log_softmax(sums: Float[np.ndarray, "... outputs"]) -> Float[np.ndarray, "... outputs"]:
@@ -135,18 +150,49 @@ def root_mean_square(values: np.ndarray) -> float:
 
 def claims(seen: Seen) -> list[Claim]:
     """What the masks say."""
-    return [two_inputs_claim(seen), exact_claim(seen), curvature_claim(seen), draws_claim(seen)]
+    return [
+        two_inputs_claim(seen),
+        layer_claim(seen),
+        exact_claim(seen),
+        curvature_claim(seen),
+        draws_claim(seen),
+    ]
 
 
 def two_inputs_claim(seen: Seen) -> Claim:
-    """By hand, and by the layer."""
-    half = float(WEIGHTS @ INPUTS) / 2
-    mean, error = seen.inverted
+    """Of all masks, each with its probability."""
+    whole = float(WEIGHTS @ INPUTS)
+    means = [float(chances(2) @ of) for of in (seen.of_two, seen.inverted)]
     return Claim(
-        "the mean over the four masks of two inputs is (w1 x1 + w2 x2) / 2, in both forms",
-        abs(seen.of_two.mean() - half) < 1e-15 and abs(mean - half) < 4 * error,
-        f"{' '.join(f'{of:.2f}' for of in seen.of_two)}: mean {seen.of_two.mean():.4f}, "
-        f"expected {half:.4f}; by the layer, 4,096 draws, {mean:.4f} ± {2 * error:.4f}",
+        "the mean over the four masks of two inputs is half of w1 x1 + w2 x2, inverted all of it",
+        abs(means[0] - KEPT * whole) < 1e-15 and abs(means[1] - whole) < 1e-15,
+        "; ".join(
+            f"{' '.join(f'{value:.2f}' for value in of)}: mean {mean:.4f}, expected {expected:.4f}"
+            for of, mean, expected in zip(
+                (seen.of_two, seen.inverted), means, (KEPT * whole, whole), strict=True
+            )
+        ),
+    )
+
+
+def layer_claim(seen: Seen) -> Claim:
+    """Nothing but the four, and each as often as it is to be: Pearson's chi-squared test.
+
+    To the bit, since 1 / `KEPT` is a power of 2.
+    """
+    from scipy.special import chdtrc  # here because it takes a quarter of a second
+
+    inverted = np.float32(all_masks(2) / KEPT * INPUTS)
+    counts = (seen.by_layer[:, None] == inverted).all(axis=2).sum(axis=0)
+    expected = len(seen.by_layer) * chances(2)
+    p_value = float(chdtrc(len(counts) - 1, np.sum(np.square(counts - expected) / expected)))
+    return Claim(
+        "the layer of networks draws these four inverted masks, and each as often",
+        bool(counts.sum() == len(seen.by_layer)) and p_value > LEVEL,
+        f"of {len(seen.by_layer):,} keys {', '.join(f'{of:,}' for of in counts)} give the four "
+        f"masks' inputs, to the bit, expected {', '.join(f'{of:,.0f}' for of in expected)} (p = "
+        f"{p_value:.3f} by chi-squared, expected above {LEVEL:g}), and "
+        f"{len(seen.by_layer) - counts.sum()} others, expected 0",
     )
 
 
