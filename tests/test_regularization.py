@@ -15,6 +15,7 @@ from sklearn.linear_model import Lasso, Ridge
 from experiments import regularization as experiment
 from experiments.regularization import decays, remedies, sparsity, stopping
 from experiments.regularization.remedies import Found, Trials
+from jaxdl import losses
 from jaxdl.types import Examples
 
 
@@ -111,10 +112,27 @@ def test_ridge_is_that_of_scikit_learn(stopped):
     curvatures, count = stopping.CURVATURES, stopping.DIRECTIONS
     inputs = np.diag(np.sqrt(curvatures))
     for place in (3, 12, 20):
-        alpha = 1 / (stopping.RATE * stopping.STEPS[place])
+        # scikit-learn's errors are not halved: its alpha is twice the strength.
+        alpha = 2 / (2 * stopping.RATE * stopping.STEPS[place])
         model = Ridge(alpha, fit_intercept=False, solver="cholesky")
         expected = model.fit(inputs, inputs @ np.ones(count)).coef_
         np.testing.assert_allclose(stopped.ridge[place], expected, rtol=1e-9)
+
+
+def test_strengths_of_stopping_are_those_of_the_penalty(stopped):
+    """The loss of the directions with `losses.l2` has no slope where the ridge lies."""
+
+    def loss(shares, strength):
+        errors = stopping.CURVATURES @ jnp.square(shares - 1) / 2
+        return errors + losses.l2(shares[None], strength)
+
+    with jax.enable_x64(True):
+        for place in (3, 12, 20):
+            strength = 1 / (2 * stopping.RATE * stopping.STEPS[place])
+            slopes = jax.grad(loss)(jnp.asarray(stopped.ridge[place]), strength)
+            np.testing.assert_allclose(slopes, 0, atol=1e-9 * strength)
+    shares = stopping.CURVATURES / (stopping.CURVATURES + 2 * 0.03)
+    assert stopping.nearest_strength(shares) == pytest.approx(0.03, rel=1e-4)
 
 
 def test_constants_by_other_ways():
@@ -129,9 +147,7 @@ def test_constants_by_other_ways():
 
         return scipy.integrate.quad(integrand, 0, np.inf)[0]
 
-    assert stopping.nearest_product() == pytest.approx(
-        scipy.optimize.brentq(slope, 0.1, 5), abs=1e-4
-    )
+    assert stopping.nearest_ratio() == pytest.approx(scipy.optimize.brentq(slope, 0.1, 5), abs=1e-4)
 
 
 def test_claims_of_stopping_hold_and_can_fail(stopped):
@@ -139,7 +155,8 @@ def test_claims_of_stopping_hold_and_can_fail(stopped):
     for wrong, which in (
         ({"early": stopped.early * (1 + 1e-6)}, 0),
         ({"ridge": stopped.ridge * 0.9}, 0),
-        ({"nearest": 1 / (stopping.RATE * stopping.STEPS)}, 1),
+        ({"nearest": 1 / (2 * stopping.RATE * stopping.STEPS)}, 1),
+        ({"nearest": stopped.nearest * 2}, 1),
         ({"nearest": stopped.nearest * 1.1}, 1),
     ):
         holds = [claim.holds for claim in stopping.claims(stopped._replace(**wrong))]

@@ -9,8 +9,9 @@ Claims:
     - L2 in the loss is decay of the weights by gradient descent. By Adam it is not (Loshchilov and
       Hutter, "Decoupled Weight Decay Regularization", 2019, arXiv:1711.05101, propositions 1 and
       2): it holds a weight less, the larger its gradients are, and one without any it takes to 0.
-    - On a quadratic, early stopping after some steps is L2 of strength 1 / (rate steps), nearly
-      (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 7.8).
+    - On a quadratic, early stopping after some steps is L2 of strength 1 / (2 rate steps), nearly
+      (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 7.8, where the strength is
+      twice that of here, of half the sum).
 
     python -m experiments.regularization            a few minutes
     python -m experiments.regularization --quick    one strength of each remedy, fewer seeds

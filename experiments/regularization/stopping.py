@@ -29,7 +29,7 @@ class Seen(NamedTuple):
 
     Attributes:
         early: by descent from 0.
-        ridge: by the minimum with L2 of strength ``1 / (rate steps)``, ``strength |w|^2 / 2``.
+        ridge: by the minimum with L2 of the strength of `alike`.
         nearest: the strength whose minimum is nearest to where descent is, ``(steps,)``.
     """
 
@@ -55,6 +55,14 @@ def descend(
     )
 
 
+def alike(steps: Int[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
+    """The strength of L2 that is nearly descent of so many steps.
+
+    With ``strength |w|^2``, whose curvature is twice the strength.
+    """
+    return 1 / (2 * RATE * steps)
+
+
 def measure(seed: int) -> Seen:
     """Of a loss whose directions are drawn, in float64; each is as far from its minimum."""
     rng = np.random.default_rng(seed)
@@ -68,12 +76,13 @@ def measure(seed: int) -> Seen:
         early.append(basis.T @ np.asarray(weights) / ends)
 
     def ridge(strength: float) -> Float[np.ndarray, " directions"]:
-        solution = np.linalg.solve(hessian + strength * np.eye(DIRECTIONS), hessian @ minimum)
+        curved = hessian + 2 * strength * np.eye(DIRECTIONS)
+        solution = np.linalg.solve(curved, hessian @ minimum)
         return basis.T @ solution / ends
 
     return Seen(
         np.array(early),
-        np.array([ridge(1 / (RATE * steps)) for steps in STEPS]),
+        np.array([ridge(strength) for strength in alike(STEPS)]),
         np.array([nearest_strength(of) for of in early]),
     )
 
@@ -82,7 +91,7 @@ def nearest_strength(early: Float[np.ndarray, " directions"]) -> float:
     """Of L2, that whose minimum is nearest to where descent has come to."""
 
     def distance(logarithm: float) -> float:
-        shares = CURVATURES / (CURVATURES + np.exp(logarithm))
+        shares = CURVATURES / (CURVATURES + 2 * np.exp(logarithm))
         return float(np.square(early - shares).sum())
 
     return float(np.exp(place_of_least(distance, -20, 20)))
@@ -98,10 +107,10 @@ def largest_ratio() -> float:
     return float((-np.expm1(-x) * (1 + x) / x).max())
 
 
-def nearest_product() -> float:
-    """Strength times rate times steps of the nearest ridge, where curvatures are of all sizes.
+def nearest_ratio() -> float:
+    """The strength of the nearest ridge over `alike`, where curvatures are of all sizes.
 
-    What makes ``(1 - exp(-x) - x / (x + c))^2`` least, summed over the logarithm of x.
+    The c that makes ``(1 - exp(-x) - x / (x + c))^2`` least, summed over the logarithm of x.
     """
     logarithms = np.linspace(-15, 15, 3001)
     x = np.exp(logarithms)
@@ -136,27 +145,27 @@ def directions_claim(seen: Seen) -> Claim:
     off = max(np.abs(seen.early - filters).max(), np.abs(seen.ridge - x / (1 + x)).max())
     ratio = seen.early / seen.ridge
     return Claim(
-        "of each direction early stopping reaches what L2 of strength 1 / (rate steps) does, or up "
-        "to 1.30 times as much",
+        "of each direction early stopping reaches what L2 of strength 1 / (2 rate steps) does, or "
+        "up to 1.30 times as much",
         off < 1e-9 and ratio.min() > 1 - 1e-9 and abs(ratio.max() / largest_ratio() - 1) < 0.005,
-        f"1 - (1 - rate curvature)^steps and curvature / (curvature + strength), off by {off:.0e}; "
-        f"{ratio.min():.4f} to {ratio.max():.4f} times as much, expected 1 to "
+        "1 - (1 - rate curvature)^steps and curvature / (curvature + 2 strength), off by "
+        f"{off:.0e}; {ratio.min():.4f} to {ratio.max():.4f} times as much, expected 1 to "
         f"{largest_ratio():.4f} for short steps",
     )
 
 
 def nearest_claim(seen: Seen) -> Claim:
     """What the strength is whose minimum is nearest."""
-    products = RATE * STEPS * seen.nearest
-    expected = nearest_product()
+    ratios = seen.nearest / alike(STEPS)
+    expected = nearest_ratio()
     power = float(np.polyfit(np.log(STEPS[INSIDE]), np.log(seen.nearest[INSIDE]), 1)[0])
     return Claim(
-        "the nearest strength of L2 falls as 1 / (rate steps)",
-        abs(products[0] - 1) < 0.01
+        "the nearest strength of L2 falls as 1 / (2 rate steps)",
+        abs(ratios[0] - 1) < 0.01
         and abs(power + 1) < 0.03
-        and bool((np.abs(products[INSIDE] / expected - 1) < 0.03).all()),
-        f"strength x rate x steps {products[0]:.4f} while nothing is learnt yet, expected 1; "
-        f"{products[INSIDE].min():.3f} to {products[INSIDE].max():.3f} amid learning, expected "
+        and bool((np.abs(ratios[INSIDE] / expected - 1) < 0.03).all()),
+        f"{ratios[0]:.4f} of that while nothing is learnt yet, expected 1; "
+        f"{ratios[INSIDE].min():.3f} to {ratios[INSIDE].max():.3f} of it amid learning, expected "
         f"{expected:.3f} where curvatures are of all sizes; power {power:.3f}, expected -1",
     )
 
@@ -171,10 +180,10 @@ def draw(seen: Seen) -> Figure:
     left, right = figure.subplots(1, 2)
     draw_filters(left, seen)
     right.loglog(STEPS, seen.nearest, "o", color=plots.BLUE, label="nearest strength of L2")
-    right.loglog(STEPS, 1 / (RATE * STEPS), color="black", lw=1, label="1 / (rate steps)")
-    label = f"{nearest_product():.2f} / (rate steps)"
+    right.loglog(STEPS, alike(STEPS), color="black", lw=1, label="1 / (2 rate steps)")
+    label = f"{nearest_ratio():.2f} / (2 rate steps)"
     amid = STEPS[INSIDE]
-    right.loglog(amid, nearest_product() / (RATE * amid), color=plots.RED, lw=1, label=label)
+    right.loglog(amid, nearest_ratio() * alike(amid), color=plots.RED, lw=1, label=label)
     right.set(xlabel="steps until it is stopped", ylabel="strength")
     right.legend()
     return figure
@@ -186,7 +195,7 @@ def draw_filters(axes: Axes, seen: Seen) -> None:
     order = np.argsort(x)[:: len(x) // 120]
     for values, colour, marker, label in (
         (seen.early, plots.BLUE, "o", "early stopping"),
-        (seen.ridge, plots.RED, "^", "L2 of strength 1 / (rate steps)"),
+        (seen.ridge, plots.RED, "^", "L2 of strength 1 / (2 rate steps)"),
     ):
         axes.semilogx(x[order], values.ravel()[order], marker, color=colour, ms=3, label=label)
     axes.set(
