@@ -19,13 +19,37 @@ from jaxdl import losses
 from jaxdl.types import Examples
 
 
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    out = tmp_path_factory.mktemp("quick") / "run"
+    start(experiment, "--quick", out)
+    return out
+
+
 @pytest.mark.slow
-def test_every_claim_holds(tmp_path):
-    start(experiment, "--quick", tmp_path / "run")
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+def test_every_claim_holds(quick):
+    summary = json.loads((quick / "summary.json").read_text())
     assert [claim["holds"] for claim in summary["claims"]] == [True] * 8
-    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    drawn = {path.stem for path in (quick / "figures").iterdir()}
     assert drawn == {"remedies", "courses", "sparsity", "decays", "stopping"}
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_read_and_not_run_again(quick, capsys):
+    before = json.loads((quick / "summary.json").read_text())
+    start(experiment, f"--config {quick / 'config.json'} --resume", quick)
+    after = json.loads((quick / "summary.json").read_text())
+    assert [after[name] for name in ("by_descent", "claims")] == [
+        before[name] for name in ("by_descent", "claims")
+    ]
+    assert "run " not in capsys.readouterr().err  # no progress, for there is nothing to do
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_with_other_strengths(quick, capsys):
+    with pytest.raises(SystemExit):
+        start(experiment, f"--config {quick / 'config.json'} --resume --strengths 2", quick)
+    assert "strengths was 1, is 2" in capsys.readouterr().err
 
 
 BAD = [

@@ -24,28 +24,30 @@ w^2, of |w|, or of beta w^2 + |w| (the elastic net, Zou and Hastie 2005). Interv
 seeds (Student's t), of differences between runs of the same seeds.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import jax
-from jax.sharding import Mesh
 
 from experiments.regularization import decays, remedies, sparsity, stopping
-from experiments.regularization.remedies import BY_ADAM, BY_DESCENT, Kind, Plan, Trials
+from experiments.regularization.remedies import BY_ADAM, BY_DESCENT, Plan
 from jaxdl import cli, data, plots
 from jaxdl.claims import conclude
 from jaxdl.runs import (
     ExperimentOptions,
+    ResumableOptions,
     SweepOptions,
     check_least,
     check_no_diagnostics,
     check_seed,
     open_run,
+    resolved_config,
 )
+from jaxdl.sweep import sweep_in_run
 
 
 @dataclass(frozen=True)
-class Config(SweepOptions, ExperimentOptions):
+class Config(SweepOptions, ResumableOptions, ExperimentOptions):
     """How much to do."""
 
     width: int = 128
@@ -64,18 +66,38 @@ class Config(SweepOptions, ExperimentOptions):
 
 QUICK = Config(quick=True, epochs=10, strengths=1, adam=False, seeds=6)
 
+OF_NO_RUN = ("quick", "devices", "adam")
+"""Settings that may differ on ``--resume``."""
+
 
 def run(config: Config) -> None:
     """Solves, trains, draws, and checks each claim."""
     check(config)
     mesh = cli.use_devices(config.devices)
+    dataset = data.load("mnist_5k")
     with open_run("regularization", config) as directory:
         with jax.enable_x64(True):
             sparse = sparsity.measure(config.seed)
             held = decays.measure(config.seed)
             stopped = stopping.measure(config.seed)
+        sweep_fn = partial(
+            sweep_in_run,
+            directory,
+            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
+            resume=config.resume,
+            quiet=config.quiet,
+            mesh=mesh,
+        )
+        measure = partial(
+            remedies.measure,
+            sweep_fn,
+            dataset,
+            strengths=config.strengths,
+            seeds=config.seeds,
+            seed=config.seed,
+        )
         plan = Plan("sgd", config.width, config.epochs)
-        trials = measure(config, plan, BY_DESCENT, mesh)
+        trials = measure(plan, BY_DESCENT)
         drawn = {
             "remedies": remedies.draw_remedies(trials),
             "courses": remedies.draw_courses(trials),
@@ -91,25 +113,12 @@ def run(config: Config) -> None:
         ]
         results = {"by_descent": remedies.summary(trials)}
         if config.adam:
-            by_adam = measure(config, plan._replace(optimizer="adam"), BY_ADAM, mesh)
+            by_adam = measure(plan._replace(optimizer="adam"), BY_ADAM)
             drawn["adam"] = decays.draw_network(by_adam, plan.updates())
             claims.append(decays.network_claim(trials, by_adam, plan.updates()))
             results["by_adam"] = remedies.summary(by_adam)
         plots.save_all(drawn, directory.figures)
         conclude(directory, results, claims)
-
-
-def measure(config: Config, plan: Plan, kinds: Mapping[str, Kind], mesh: Mesh) -> dict[str, Trials]:
-    """The runs of an optimizer."""
-    return remedies.measure(
-        data.load("mnist_5k"),
-        plan,
-        kinds,
-        strengths=config.strengths,
-        seeds=config.seeds,
-        seed=config.seed,
-        mesh=mesh,
-    )
 
 
 def check(config: Config) -> None:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Key
 from matplotlib.axes import Axes
@@ -18,7 +17,7 @@ from jaxdl.claims import Claim
 from jaxdl.gradients import mean_gradient
 from jaxdl.optim import OptimizerConfig
 from jaxdl.statistics import is_above_zero, mean_and_interval, write_interval
-from jaxdl.sweep import sweep
+from jaxdl.sweep import SweepFn, cpu_piece
 from jaxdl.types import Examples, Number, Params, Static
 
 LEARNT, MORE, VALIDATION = 500, 2000, 500
@@ -143,6 +142,7 @@ class Trials(NamedTuple):
 
 
 def measure(
+    sweep_fn: SweepFn,
     dataset: data.Dataset,
     plan: Plan,
     kinds: Mapping[str, Kind],
@@ -150,19 +150,29 @@ def measure(
     strengths: int,
     seeds: int,
     seed: int,
-    mesh: Mesh,
 ) -> dict[str, Trials]:
-    """All remedies, each at so many strengths, from each seed: one program."""
+    """All remedies, each at so many strengths, from each seed: one program.
+
+    Args:
+        sweep_fn: `jaxdl.sweep.sweep_in_run` of this run.
+        dataset: digits.
+        plan: of all runs.
+        kinds: the remedies.
+        strengths: how many of each.
+        seeds: runs with each strength.
+        seed: of all.
+    """
     tried = {
         name: middles(*kind.range, strengths) if kind.range else np.zeros(1)
         for name, kind in kinds.items()
     }
     members = [kinds[name].make(value) for name, values in tried.items() for value in values]
-    found = sweep(
+    found = sweep_fn(
         Partial(train_once, Static(plan), dataset.train, dataset.test),
         jax.random.split(jax.random.key(seed), seeds),
         jax.tree.map(lambda *of: jnp.asarray(of, jnp.float32), *members),
-        mesh=mesh,
+        name=plan.optimizer,
+        piece_size=cpu_piece(seeds),
     )
     ends = np.cumsum([len(values) for values in tried.values()])
     places = np.split(np.arange(len(members)), ends[:-1])
