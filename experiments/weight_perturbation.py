@@ -1,19 +1,28 @@
 """Learning without back-propagation: weights are disturbed and what it does to the loss is seen.
 
-Three ways to learn the same function, paid for in forward passes over the examples:
+Three ways to lower the same loss, paid for in forward passes, each of which gives its value. The
+loss is a quadratic of n weights and has no examples; a network's pass would be over all of its own.
 
     back-propagation     all slopes at once, for three passes (`experiments.backpropagation`)
-    one at a time        each weight moved by a little, its slope from the difference, for n passes
-    all at once          all weights moved together by noise; the weights follow the noise, times
-                         the rise or fall that it caused (Jabri and Flower, "Weight Perturbation",
-                         1992; Spall, "Multivariate Stochastic Approximation Using a Simultaneous
-                         Perturbation Gradient Approximation", 1992)
+    one at a time        each weight moved by a little, its slope from the difference, and changed
+                         before the next: 2 n passes for all (Jabri and Flower, "Weight
+                         Perturbation", 1992)
+    all at once          all weights moved together by noise, there and back; the weights follow the
+                         noise, times the rise or fall that it caused, for two passes
+                         (Cauwenberghs, "A Fast Stochastic Error-Descent Algorithm for Supervised
+                         Learning and Optimization", 1993; Alspector et al., "A Parallel Gradient
+                         Descent Method for Learning in Analog VLSI Neural Networks", 1993; Spall,
+                         "Multivariate Stochastic Approximation Using a Simultaneous Perturbation
+                         Gradient Approximation", 1992)
 
 Claims:
 
     - To reach a loss, one at a time costs as many passes as there are weights, times a constant;
       so does all at once, whose slopes are free but as noisy as there are weights. Steps of
-      back-propagation do not grow. On a quadratic all three counts are known exactly.
+      back-propagation do not grow. On the quadratic the counts of the first two are known exactly;
+      of all at once it is known when the mean loss gets there. The mean count is less, by a share
+      of about 1 / n, and is asked at the largest size alone. With 1,024 weights 12, 8,192 and
+      9,521 ± 123 passes, expected 12, 8,192 and 9,445.
     - Noise that is kept where it helps fails late: at distance r from the minimum of a quadratic in
       n dimensions a move of length s helps with the probability that a random direction is nearer
       than the angle whose cosine is s / 2r to the way there, which falls to 0 as r comes to s / 2.
@@ -40,6 +49,7 @@ from jaxdl import cli, plots
 from jaxdl.claims import Claim, conclude
 from jaxdl.runs import (
     ExperimentOptions,
+    check_ascending,
     check_least,
     check_no_diagnostics,
     check_seed,
@@ -93,6 +103,7 @@ def run(config: Config) -> None:
     check_no_diagnostics(config)
     check_least(config, {"sizes": 2, "draws": 2, "moves": 100})
     check_seed(config.seed)
+    check_ascending(config, {"sizes": 2})
     with jax.enable_x64(True), open_run("weight_perturbation", config) as directory:
         passes = measure_passes(config)
         helped = measure_moves(config)
@@ -164,14 +175,14 @@ def measure_passes(config: Config) -> Passes:
     sizes = np.array(config.sizes)[:, None]
     return Passes(
         PASSES_OF_BACKPROPAGATION * np.stack([steps(by_backpropagation, n) for n in config.sizes]),
-        # The loss of where it stands is that of the last try, where the weight was not moved.
+        # Two for each weight: where it stands is new, since the weight before it has changed.
         2 * sizes * np.stack([steps(one_at_a_time, n) for n in config.sizes]),
         2 * np.stack([steps(all_at_once, n) for n in config.sizes]),
     )
 
 
 def expected_passes(sizes: tuple[int, ...]) -> dict[str, Float[np.ndarray, " sizes"]]:
-    """What the quadratic makes of them; of noise the number by which the mean loss is reached.
+    """What the quadratic makes of them; of noise the number by which the mean loss gets there.
 
     A step of descent leaves ``(1 - rate)^2`` of the loss, one along noise ``1 - 1 / (n + 2)``.
     """
@@ -186,23 +197,37 @@ def expected_passes(sizes: tuple[int, ...]) -> dict[str, Float[np.ndarray, " siz
 
 
 def law_claim(sizes: tuple[int, ...], passes: Passes) -> Claim:
-    """Powers of the number of weights, and the constants before them."""
+    """Powers of the number of weights, and the counts.
+
+    These from each start at each size where they are exact. All at once is asked at the largest
+    alone: the mean count is less than that of the mean loss where weights are few, since the
+    logarithm of the loss falls by more, in the mean, than that of the mean loss (Jensen).
+    """
     expected = expected_passes(sizes)
-    powers, ratios = {}, {}
-    for name, of in passes._asdict().items():
-        powers[name] = float(np.polyfit(np.log(sizes), np.log(of.mean(axis=1)), 1)[0])
-        ratios[name] = of.mean(axis=1) / expected[name]
+    powers = {
+        name: float(np.polyfit(np.log(sizes), np.log(of.mean(axis=1)), 1)[0])
+        for name, of in passes._asdict().items()
+    }
+    is_exact = np.stack(
+        [
+            getattr(passes, name) == expected[name][:, None]
+            for name in ("backpropagation", "one_at_a_time")
+        ]
+    )
+    noisy = passes.all_at_once[-1].mean() / expected["all_at_once"][-1]
     return Claim(
         "without back-propagation the passes to reach a loss grow as the number of weights",
         abs(powers["backpropagation"]) < 0.05
         and all(abs(powers[name] - 1) < 0.1 for name in ("one_at_a_time", "all_at_once"))
-        and all(np.abs(of[-1] - 1) < 0.15 for of in ratios.values()),
+        and bool(is_exact.all())
+        and bool(abs(noisy - 1) < 0.15),
         "; ".join(
             f"{name.replace('_', ' ')}: {passes._asdict()[name][-1].mean():,.0f} with {sizes[-1]} "
             f"weights, expected {expected[name][-1]:,.0f}, power {power:.2f}"
             for name, power in powers.items()
         )
-        + "; expected powers 0, 1, 1",
+        + f"; expected powers 0, 1, 1; of the first two {is_exact.sum()} of {is_exact.size} counts "
+        "are the expected ones, from each start at each size",
     )
 
 

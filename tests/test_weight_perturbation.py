@@ -20,7 +20,12 @@ def test_every_claim_holds(tmp_path):
     assert drawn == {"passes", "moves"}
 
 
-BAD = [("--sizes 1 4", "--sizes 1 4", "2 or more"), ("--moves 9", "--moves 9", "100 or more")]
+BAD = [
+    ("--sizes 1 4", "--sizes 1 4", "2 or more"),
+    ("--sizes 4", "--sizes 4", "give 2 or more"),
+    ("--sizes 64 4", "--sizes 64 4", "larger than"),
+    ("--moves 9", "--moves 9", "100 or more"),
+]
 
 
 @pytest.mark.parametrize(("flags", "named", "way_out"), BAD, ids=[flags for flags, *_ in BAD])
@@ -50,6 +55,22 @@ def test_what_a_step_along_noise_leaves():
     np.testing.assert_allclose(left, 1 - 1 / 8, rtol=5e-3)
 
 
+def test_the_count_of_steps_by_a_loop():
+    """Of two weights, each passes counted as they are taken, against those of the claim."""
+    counted = []
+
+    def loss(weights):
+        counted.append(1)
+        return np.sum(np.square(weights)) / 2
+
+    weights = np.array([0.6, -0.8])
+    while np.sum(np.square(weights)) > 0.01:
+        for place in range(2):
+            moved = weights + 1e-3 * np.eye(2)[place]
+            weights[place] -= 0.5 * (loss(moved) - loss(weights)) / 1e-3
+    assert experiment.expected_passes((2,))["one_at_a_time"].tolist() == [len(counted)]
+
+
 def test_the_share_of_directions_in_the_plane(monkeypatch):
     """The angle whose cosine is 1/2 is a third of the half circle."""
     monkeypatch.setattr(experiment, "DIMENSIONS", 2)
@@ -64,8 +85,13 @@ def test_claims_can_fail():
     assert experiment.law_claim(sizes, good).holds
     for name, factor in (
         ("backpropagation", np.array([[1], [2], [4]])),
+        ("backpropagation", np.array([[1], [1], [1.01]])),
         ("one_at_a_time", 1.3),
+        ("one_at_a_time", np.array([[1], [1.01], [1]])),
+        ("one_at_a_time", np.array([[1.01, 0.99], [1, 1], [1, 1]])),  # the same in the mean
         ("all_at_once", np.array([[1], [4], [16]])),
+        ("all_at_once", 1.2),
+        ("all_at_once", 0.8),
     ):
         wrong = good._replace(**{name: getattr(good, name) * factor})
         assert not experiment.law_claim(sizes, wrong).holds
