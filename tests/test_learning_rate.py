@@ -33,6 +33,7 @@ BAD = [
     ("--schedules constant cosin", "--schedules cosin", "cosine"),
     ("--schedules cosine", "--schedules cosine", "add it"),
     ("--seeds 1", "--seeds 1", "2 or more"),
+    ("--epochs 1 --batch-size 512", "--epochs 1 --batch-size 512", "10 steps or more"),
     ("--diagnostics", "--diagnostics", "leave it out"),
 ]
 

@@ -86,6 +86,12 @@ def run(config: Config) -> None:
     splits = training.split(dataset)
     plan = training.Plan(config.network, config.epochs, config.batch_size)
     steps = training.steps_of(plan, splits)
+    if steps < rates.WINDOW:
+        raise InputError(
+            f"--epochs {config.epochs} --batch-size {config.batch_size}: {steps} steps with the "
+            f"{len(splits.train.targets)} images to train on; give more epochs or smaller batches, "
+            f"for {rates.WINDOW} steps or more, over which losses are averaged"
+        )
     tables = training.make_tables(config.schedules, steps)
     with open_run("learning_rate", config) as directory:
         descents = quadratic.measure()
