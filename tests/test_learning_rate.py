@@ -19,13 +19,30 @@ from jaxdl.optim import OptimizerConfig, ScheduleConfig
 from jaxdl.types import Examples, Static
 
 
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    out = tmp_path_factory.mktemp("quick") / "run"
+    start(experiment, "--quick", out)
+    return out
+
+
 @pytest.mark.slow
-def test_every_claim_holds(tmp_path):
-    start(experiment, "--quick", tmp_path / "run")
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+def test_every_claim_holds(quick):
+    summary = json.loads((quick / "summary.json").read_text())
     assert [claim["holds"] for claim in summary["claims"]] == [True] * 8
-    drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
+    drawn = {path.stem for path in (quick / "figures").iterdir()}
     assert drawn == {"quadratic", "edge", "rates", "range_test", "schedules"}
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_with_other_schedules(quick, capsys):
+    flags = "--resume --schedules constant cosine --descent-steps 4"
+    with pytest.raises(SystemExit):
+        start(experiment, f"--config {quick / 'config.json'} {flags}", quick)
+    assert (
+        "schedules was ['constant', 'one_cycle'], is ['constant', 'cosine']"
+        in capsys.readouterr().err
+    )
 
 
 BAD = [

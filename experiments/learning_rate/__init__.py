@@ -40,6 +40,7 @@ from jaxdl.runs import (
     check_no_diagnostics,
     check_seed,
     open_run,
+    resolved_config,
 )
 from jaxdl.sweep import sweep_in_run
 
@@ -76,6 +77,8 @@ QUICK = Config(
 
 LEAST = {"epochs": 1, "batch_size": 1, "tuning_seeds": 2, "seeds": 2, "descent_steps": 4}
 """The least that these settings can be."""
+OF_NO_RUN = ("data_dir", "raw_dir", "quick", "devices", "descent_steps")
+"""Settings that may differ on ``--resume``."""
 
 
 def run(config: Config) -> None:
@@ -103,7 +106,12 @@ def run(config: Config) -> None:
             mesh=mesh,
         )
         sweep_fn = partial(
-            sweep_in_run, directory, resume=config.resume, quiet=config.quiet, mesh=mesh
+            sweep_in_run,
+            directory,
+            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
+            resume=config.resume,
+            quiet=config.quiet,
+            mesh=mesh,
         )
         tried = training.train_all(
             sweep_fn,

@@ -145,7 +145,6 @@ def train_all(
         Partial(train_one, Static(plan), splits),
         jax.random.split(jax.random.key(seed), seeds),
         jnp.asarray(np.concatenate(list(tables.values())), float),
-        config=plan._asdict(),
         piece_size=cpu_piece(100),
     )
     tried, first = {}, 0
