@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from command_line import assert_refused, start
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from experiments import learning_rate as experiment
@@ -215,6 +216,16 @@ def test_steps_to_a_level_by_hand():
     # steps after the start, or 30.5 with the first step as 1.
     steps = rates.steps_to_level(tried(peaks, losses=curves, seeds=2))
     assert steps.tolist() == [30.5, np.inf]
+
+
+@pytest.mark.parametrize("level", [1.0, 2.0], ids=["all get there", "none gets there"])
+def test_steps_are_drawn_of_rates_that_get_to_the_level(level):
+    figure = Figure()
+    axes = figure.subplots()
+    rates.draw_steps(axes, tried([0.1, 1.0], losses=np.full((2, 13, 20), level)))
+    figure.draw_without_rendering()
+    drawn = [len(np.atleast_1d(line.get_xdata())) for line in axes.lines]
+    assert drawn == ([2, 2] if level < rates.LEVEL else [0])
 
 
 def test_claims_of_constant_rates_can_fail():

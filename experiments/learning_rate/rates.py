@@ -118,18 +118,7 @@ def draw(tried: Tried, best: float) -> Figure:
     figure = Figure(figsize=(13, 4), layout="constrained")
     by_step, steps, accuracy = figure.subplots(1, 3)
     draw_losses(by_step, tried, best)
-    counts = steps_to_level(tried)
-    is_there = np.isfinite(counts)
-    steps.plot(
-        tried.peaks[is_there], counts[is_there], "o", color=plots.BLUE, label="measured", ms=6
-    )
-    first = tried.peaks[is_there][0] * counts[is_there][0]
-    steps.plot(tried.peaks, first / tried.peaks, color="black", lw=1, label="1 / rate")
-    steps.set(ylim=(0.7 * counts.min(), 1.5 * counts[is_there].max()))
-    steps.set(xscale="log", yscale="log", xlim=(tried.peaks[0] / 1.3, tried.peaks[-1] * 1.3))
-    steps.set(xlabel="learning rate", ylabel=f"steps to a training loss of {LEVEL:g} nats")
-    steps.set_title("slow rates take longer, too fast ones never get there")
-    steps.legend()
+    draw_steps(steps, tried)
     plots.draw_errorbars(
         accuracy,
         tried.peaks,
@@ -145,6 +134,22 @@ def draw(tried: Tried, best: float) -> Figure:
     for axes in (by_step, steps, accuracy):
         axes.grid(True)
     return figure
+
+
+def draw_steps(axes: Axes, tried: Tried) -> None:
+    """Of the rates that get to `LEVEL`, which in few steps none may."""
+    counts = steps_to_level(tried)
+    is_there = np.isfinite(counts)
+    peaks, there = tried.peaks[is_there], counts[is_there]
+    axes.plot(peaks, there, "o", color=plots.BLUE, label="measured", ms=6)
+    if there.size:
+        line = peaks[0] * there[0] / tried.peaks
+        axes.plot(tried.peaks, line, color="black", lw=1, label="1 / rate")
+        axes.set(yscale="log", ylim=(0.7 * there.min(), 1.5 * there.max()))
+    axes.set(xscale="log", xlim=(tried.peaks[0] / 1.3, tried.peaks[-1] * 1.3))
+    axes.set(xlabel="learning rate", ylabel=f"steps to a training loss of {LEVEL:g} nats")
+    axes.set_title("slow rates take longer, too fast ones never get there")
+    axes.legend()
 
 
 def draw_losses(axes: Axes, tried: Tried, best: float) -> None:
