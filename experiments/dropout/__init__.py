@@ -19,9 +19,13 @@ Claims:
     - A network that was trained so is an ensemble: its accuracy averaged over ever more masks rises
       to that of the scaled network, which costs one pass (figure 11 there).
 
-    python -m experiments.dropout            a few minutes
+    python -m experiments.dropout            10 minutes
     python -m experiments.dropout --quick    fewer digits, units and seeds; not too few digits
     python -m experiments.dropout --dataset mnist --raw-dir DIR --sizes 1000 10000 60000
+
+Of 1,000 and 4,000 digits about 0.03 nats less at the best epoch, and 0.8 and 0.4 points more right
+in the end; of 250 the loss ends 0.125 above the best without. 91.80% right with one mask, 94.07%
+with fifty, and 94.15% scaled.
 
 One hidden layer, trained by Adam for as many updates whatever the number of digits; dropout is that
 of the paper, of 0.2 of the inputs and half of the hidden units. Each seed draws digits of its own,

