@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from jaxdl import plots
 from jaxdl.claims import Claim
 from jaxdl.nn import dropout
+from jaxdl.statistics import root_mean_square
 
 WEIGHTS, INPUTS = np.array([0.7, -1.9]), np.array([1.5, 0.4])
 """Of the unit with two inputs."""
@@ -138,11 +139,6 @@ def drop_inputs(seed: int) -> Float[np.ndarray, "keys 2"]:
 def log_softmax(sums: Float[np.ndarray, "... outputs"]) -> Float[np.ndarray, "... outputs"]:
     """Of the last axis; the sums are small."""
     return sums - np.log(np.exp(sums).sum(axis=-1, keepdims=True))
-
-
-def root_mean_square(values: np.ndarray) -> float:
-    """Of all values."""
-    return float(np.sqrt(np.mean(np.square(values))))
 
 
 # --- what is claimed -----------------------------------------------------------------------------

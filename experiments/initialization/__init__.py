@@ -7,7 +7,7 @@ Claims:
       training deep feedforward neural networks", equation 5; He et al. 2015, arXiv:1502.01852,
       equations 8 and 9). Of the weights nothing but their variance matters.
     - Squared gradients follow the same law on their way back, with the mean square of the
-      activation's slope (Glorot and Bengio, equation 6; He et al., equation 13).
+      activation's slope (Glorot and Bengio, equation 6; He et al., equation 12).
     - Of a convolution fan-in is window times channels and fan-out window times features; a stride
       divides the latter by its square.
     - Units of a layer that start alike, by zeros or any constant, stay alike to the bit.

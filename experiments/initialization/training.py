@@ -42,6 +42,8 @@ KEPT, LOST = 4, 6
 """Powers of ten by which a squared gradient may change, and by which it may not."""
 MOST_SHOWN = 20
 """Of them."""
+MARKERS = "os^Dv"
+"""Of depths."""
 
 
 class Plan(NamedTuple):
@@ -250,7 +252,7 @@ def draw(found: Mapping[Case, Learned]) -> Figure:
     places = np.arange(len(STARTS))
     for axes, activation in zip(panels, activations, strict=True):
         for row, (depth, colour, marker) in enumerate(
-            zip(depths, plots.COLOURS, "os^Dv", strict=False)
+            zip(depths, itertools.cycle(plots.COLOURS), itertools.cycle(MARKERS), strict=False)
         ):
             accuracy = best_accuracy(found[activation, depth])
             means, halves = np.transpose([mean_and_interval(of) for of in accuracy])
@@ -278,7 +280,7 @@ def draw_foretold(seen: Sequence[Outcome]) -> Figure:
     for activation, colour in zip(
         dict.fromkeys(of.activation for of in seen), plots.COLOURS, strict=False
     ):
-        for depth, marker in zip(depths, "os^Dv", strict=False):
+        for depth, marker in zip(depths, itertools.cycle(MARKERS), strict=False):
             points = [of for of in seen if of[:2] == (activation, depth)]
             x = [np.clip(of.change, -MOST_SHOWN, MOST_SHOWN) for of in points]
             means, halves = np.transpose([mean_and_interval(of.accuracy) for of in points])
