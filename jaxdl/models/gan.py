@@ -2,8 +2,9 @@
 
 From noise, a dense layer to 7x7 and two transposed convolutions of 4x4 to 14x14 and 28x28, batch
 norm and ReLU between; and back by two convolutions of 4x4 with stride 2 and, for so few of them, a
-dense layer, leaky ReLU between, to a score (arXiv:1511.06434, section 3). Kernels start as there,
-normal with standard deviation 0.02. Images are in [0, 1], as those of every other model.
+dense layer, leaky ReLU between, to a score (arXiv:1511.06434, section 3). Kernels start, and leaky
+ReLU slopes, as there (section 4): normal with standard deviation 0.02, and by 0.2. Images are in
+[0, 1], as those of every other model.
 """
 
 from collections.abc import Callable
