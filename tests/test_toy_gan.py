@@ -94,13 +94,29 @@ def test_divergence_against_scipy():
 
 
 def seen_theory(*, off=0.0, value=-1.2, exact=-1.3863, norms=(1e-3, 2.0)):
-    best = np.full(theory.GRID.shape, 0.4)
+    """Of two seeds, the first without fault."""
+    best, half = np.full(theory.GRID.shape, 0.4), np.full(theory.GRID.shape, 0.5)
     seen = np.ones(theory.GRID.shape, bool)
+    good = np.r_[1.0, [1e-3] * 50], np.r_[1.0, [2.0] * 50]
     return Theory(
-        Optimum(best + off, best, seen, value, -1.2),
-        Optimum(best, best, seen, exact, -np.log(4)),
-        {form: np.r_[1.0, [end] * 50] for form, end in zip(theory.FORMS, norms, strict=True)},
+        [Optimum(best + of, best, seen, 1.0, v, -1.2) for of, v in ((0, -1.2), (off, value))],
+        [Optimum(half, half, seen, 1.0, v, -np.log(4)) for v in (-np.log(4), exact)],
+        {
+            form: np.stack([of, np.r_[1.0, [end] * 50]])
+            for form, of, end in zip(theory.FORMS, good, norms, strict=True)
+        },
     )
+
+
+def test_where_samples_fall():
+    """Their share by the normal distribution; elsewhere nothing is asked."""
+    density = theory.density_of_data()
+    scores = np.where(density > 0.25, 0.1, np.where(density < 1e-4, 3.0, 0.0))
+    optimum = theory.optimum_of(scores, density)
+    assert optimum.off == pytest.approx(1 / (1 + np.exp(-0.1)) - 0.5)
+    ends = theory.GRID[optimum.seen][[0, -1]]
+    below = [stats.norm.cdf(ends, mean, theory.DEVIATION) for mean in theory.MEANS]
+    np.testing.assert_allclose(optimum.share, np.diff(np.mean(below, axis=0))[0], atol=1e-3)
 
 
 def test_claims_that_fail():

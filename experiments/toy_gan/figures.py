@@ -114,10 +114,10 @@ def draw_curves(found: Mapping[Kind, Played], steps: int) -> Figure:
 
 @plots.styled
 def draw_theory(seen: theory.Theory) -> Figure:
-    """The best discriminator, and the gradients that it leaves to a generator."""
+    """The best discriminator, and the gradients that it leaves to a generator: the worst seed's."""
     figure = Figure(figsize=(11.5, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    optimum = seen.optimum
+    optimum = max(seen.optima, key=lambda of: of.off)
     left.plot(
         theory.GRID,
         np.where(optimum.seen, optimum.best, np.nan),
@@ -135,8 +135,8 @@ def draw_theory(seen: theory.Theory) -> Figure:
     )
     left.legend()
     for form, colour in zip(theory.FORMS, (plots.RED, plots.BLUE), strict=True):
-        norms = seen.norms[form]
-        right.plot(np.arange(len(norms)), norms, color=colour, label=form.replace("_", " "))
+        norms, label = seen.norms[form], form.replace("_", " ")
+        right.plot(norms.T, color=colour, lw=0.8, label=[label, *[None] * (len(norms) - 1)])
     right.set(
         yscale="log",
         xlabel="steps of the discriminator, the generator fixed",

@@ -20,12 +20,12 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from experiments.toy_gan.mixtures import draw, ring
 from experiments.toy_gan.training import LATENT, batch_of
-from jaxdl import models
+from jaxdl import models, optim
 from jaxdl.adversarial import init_game, make_adversarial_update, make_game
 from jaxdl.claims import Claim
 from jaxdl.objectives import choose_objective, make_objective
 from jaxdl.sweep import sweep
-from jaxdl.types import Model, Players, TrainState, Variables
+from jaxdl.types import Model, Players, Static, TrainState, Variables
 
 MEANS, DEVIATION = (-1.5, 1.5), 0.6
 """Of the data's two Gaussians."""
@@ -33,8 +33,13 @@ MEAN_OF_GENERATED, DEVIATION_OF_GENERATED = 0.5, 1.2
 GRID = np.linspace(-6, 6, 601)
 SEEN_SHARE = 0.02
 """Where p + q is below this share of its maximum, hardly a sample falls: no optimum is asked."""
-DISCRIMINATOR_STEPS = 6000
+SEEDS = 3
+"""Discriminators of each kind; what is claimed is claimed of the worst."""
+DISCRIMINATOR_STEPS, STEPS_WHERE_EXACT = 3000, 1000
 DISCRIMINATOR_BATCH = 1024
+DISCRIMINATOR_RATE = 1e-2
+"""At first; it falls to 0 in a straight line. The tails are learned by high rates alone."""
+DISCRIMINATOR_AVERAGE = 0.99
 CLOSE = 0.02
 GRADIENT_WIDTHS = (128, 128)
 GRADIENT_BATCH = 128
@@ -52,6 +57,7 @@ class Optimum(NamedTuple):
         probability: its, on `GRID`.
         best: ``p / (p + q)`` there.
         seen: where samples fall.
+        share: of them that fall there, of both kinds together.
         value: of the game with it, by quadrature.
         best_value: ``-log 4 + 2 JSD``.
     """
@@ -59,21 +65,28 @@ class Optimum(NamedTuple):
     probability: np.ndarray
     best: np.ndarray
     seen: np.ndarray
+    share: float
     value: float
     best_value: float
 
+    @property
+    def off(self) -> float:
+        """By how much the probability is off at most, where samples fall."""
+        return float(np.abs(self.probability - self.best)[self.seen].max())
+
 
 class Theory(NamedTuple):
-    """What was measured.
+    """What was measured, from each of several seeds.
 
     Attributes:
-        optimum: against a generator that is off.
+        optima: against a generator that is off.
         exact: against one that makes the data.
-        norms: of the generator's gradient at each step of the discriminator, by objective.
+        norms: of the generator's gradient at each step of the discriminator, by objective,
+            ``(seeds, steps)``.
     """
 
-    optimum: Optimum
-    exact: Optimum
+    optima: list[Optimum]
+    exact: list[Optimum]
     norms: dict[str, np.ndarray]
 
 
@@ -82,16 +95,20 @@ def measure(seed: int, mesh: Mesh) -> Theory:
 
     Args:
         seed: of all draws.
-        mesh: devices, for both generators at once.
+        mesh: devices, for all games at once.
     """
     best_key, norms_key = jax.random.split(jax.random.key(seed))
-    scores = sweep(learned_scores, best_key[None], jnp.array([False, True]), mesh=mesh)
-    norms = sweep(gradient_norms, norms_key[None], jnp.arange(len(FORMS)), mesh=mesh)
+    best_keys, norms_keys = jax.random.split(best_key, SEEDS), jax.random.split(norms_key, SEEDS)
+    scores, exact = (
+        sweep(Partial(learned_scores, Static(steps)), best_keys, jnp.array([is_exact]), mesh=mesh)
+        for steps, is_exact in ((DISCRIMINATOR_STEPS, False), (STEPS_WHERE_EXACT, True))
+    )
+    norms = sweep(gradient_norms, norms_keys, jnp.arange(len(FORMS)), mesh=mesh)
     off = normal_density(MEAN_OF_GENERATED, DEVIATION_OF_GENERATED)
     return Theory(
-        optimum_of(scores[0, 0], off),
-        optimum_of(scores[1, 0], density_of_data()),
-        {form: norms[place, 0] for place, form in enumerate(FORMS)},
+        [optimum_of(of_seed, off) for of_seed in scores[0]],
+        [optimum_of(of_seed, density_of_data()) for of_seed in exact[0]],
+        {form: norms[place] for place, form in enumerate(FORMS)},
     )
 
 
@@ -123,21 +140,29 @@ def optimum_of(
     total = data + generated
     value = integral(-data * np.logaddexp(0, -scores) - generated * np.logaddexp(0, scores))
     best_value = -np.log(4) + jensen_shannon(data, generated) * 2
-    return Optimum(probability, data / total, total > SEEN_SHARE * total.max(), value, best_value)
+    seen = total > SEEN_SHARE * total.max()
+    share = integral(np.where(seen, total, 0)) / integral(total)
+    return Optimum(probability, data / total, seen, share, value, best_value)
 
 
-def learned_scores(key: Key[Array, ""], is_exact: Bool[Array, ""]) -> Float[Array, " points"]:
+def learned_scores(
+    steps: Static[int], key: Key[Array, ""], is_exact: Bool[Array, ""]
+) -> Float[Array, " points"]:
     """Those on `GRID` of a discriminator that has learned from samples.
 
     Args:
+        steps: of it.
         key: of the draws.
         is_exact: whether the generator makes the data.
     """
     generator = Model(Partial(_no_variables), Partial(_apply_fixed, is_exact))
     discriminator = models.mlp([64, 64], classes=1, activation="silu")
     game = make_game(generator, discriminator, make_objective("minimax"), latent=2)
-    falling = optax.cosine_decay_schedule(3e-3, DISCRIMINATOR_STEPS)
-    optimizers = Players(optax.set_to_zero(), optax.adam(falling))
+    falling = optax.linear_schedule(DISCRIMINATOR_RATE, 0, steps.value)
+    averaged = optax.chain(
+        optax.adam(falling, b2=0.99), optim.average_parameters(DISCRIMINATOR_AVERAGE)
+    )
+    optimizers = Players(optax.set_to_zero(), averaged)
     update = make_adversarial_update(game, optimizers)
 
     def step(state: TrainState, key: Key[Array, ""]):
@@ -146,9 +171,10 @@ def learned_scores(key: Key[Array, ""], is_exact: Bool[Array, ""]) -> Float[Arra
 
     run_key, batches_key = jax.random.split(key)
     state = init_game(run_key, game, optimizers, jnp.zeros((1, 1)))
-    state, _ = lax.scan(step, state, jax.random.split(batches_key, DISCRIMINATOR_STEPS))
+    state, _ = lax.scan(step, state, jax.random.split(batches_key, steps.value))
     grid = jnp.asarray(GRID, jnp.float32)[:, None]
-    return discriminator.apply(state.params.discriminator, {}, grid, None)[0][:, 0]
+    params = optim.averaged_params(state.opt_state, state.params)
+    return discriminator.apply(params.discriminator, {}, grid, None)[0][:, 0]
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
@@ -211,40 +237,48 @@ def gradient_norms(key: Key[Array, ""], form: Int[Array, ""]) -> Float[Array, " 
 
 def claims(theory: Theory) -> list[Claim]:
     """Those of the theory."""
-    return [optimum_claim(theory.optimum), value_claim(theory), gradient_claim(theory.norms)]
+    return [optimum_claim(theory.optima), value_claim(theory), gradient_claim(theory.norms)]
 
 
-def optimum_claim(optimum: Optimum) -> Claim:
+def optimum_claim(optima: list[Optimum]) -> Claim:
     """The best discriminator."""
-    off = np.abs(optimum.probability - optimum.best)[optimum.seen].max()
+    off = [optimum.off for optimum in optima]
     return Claim(
         "against a fixed generator the discriminator learns p / (p + q)",
-        bool(off < CLOSE),
-        f"off by {off:.3f} at most where samples fall, expected below {CLOSE}",
+        max(off) < CLOSE,
+        f"off by {', '.join(f'{of:.3f}' for of in off)} at most where {optima[0].share:.1%} of the "
+        f"samples fall, each expected below {CLOSE}",
     )
 
 
 def value_claim(theory: Theory) -> Claim:
     """The value of the game."""
-    optimum, exact = theory.optimum, theory.exact
-    is_close = abs(optimum.value - optimum.best_value) < CLOSE
+    worst, exact = (
+        max(of, key=lambda one: abs(one.value - one.best_value))
+        for of in (theory.optima, theory.exact)
+    )
     return Claim(
         "the value of the game is then -log 4 + 2 JSD, and -log 4 where the generator is exact",
-        is_close and abs(exact.value + np.log(4)) < CLOSE,
-        f"{optimum.value:.4f} beside {optimum.best_value:.4f} by quadrature; {exact.value:.4f} "
-        f"beside {-np.log(4):.4f}; expected within {CLOSE}",
+        abs(worst.value - worst.best_value) < CLOSE and abs(exact.value + np.log(4)) < CLOSE,
+        f"at worst {worst.value:.4f} beside {worst.best_value:.4f} by quadrature; "
+        f"{exact.value:.4f} beside {-np.log(4):.4f}; expected within {CLOSE}",
     )
 
 
 def gradient_claim(norms: dict[str, np.ndarray]) -> Claim:
     """What the generator gets to see."""
-    starts = [norms[form][0] for form in FORMS]
-    ends = [np.median(norms[form][-AT_THE_END:]) for form in FORMS]
+    starts = [norms[form][:, 0] for form in FORMS]
+    ends = [np.median(norms[form][:, -AT_THE_END:], axis=1) for form in FORMS]
     return Claim(
         "as the discriminator gets better the minimax form's gradient vanishes, and the "
         "non-saturating form's does not",
-        bool(ends[0] < VANISHED * ends[1] and ends[1] > starts[1]),
-        f"norms at first {starts[0]:.3g} and {starts[1]:.3g}, after {GRADIENT_STEPS} steps of the "
-        f"discriminator {ends[0]:.2g} and {ends[1]:.2g}; expected below {VANISHED:.0%} of the "
-        "other, which grows",
+        bool((ends[0] < VANISHED * ends[1]).all() and (ends[1] > starts[1]).all()),
+        f"norms at first {written(starts[0])} and {written(starts[1])}, after {GRADIENT_STEPS} "
+        f"steps of the discriminator {written(ends[0])} and {written(ends[1])}; expected below "
+        f"{VANISHED:.0%} of the other, which grows",
     )
+
+
+def written(values: np.ndarray) -> str:
+    """A number of each seed, in words."""
+    return " ".join(f"{value:.2g}" for value in values)
