@@ -93,17 +93,20 @@ def test_divergence_against_scipy():
     assert theory.jensen_shannon(normal, normal) == 0
 
 
-def seen_theory(*, off=0.0, value=-1.2, exact=-1.3863, norms=(1e-3, 2.0)):
+def seen_theory(*, off=0.0, value=-1.2, exact=-1.3863, norms=(1e-3, 2.0), soon=2.0):
     """Of two seeds, the first without fault."""
     best, half = np.full(theory.GRID.shape, 0.4), np.full(theory.GRID.shape, 0.5)
     seen = np.ones(theory.GRID.shape, bool)
-    good = np.r_[1.0, [1e-3] * 50], np.r_[1.0, [2.0] * 50]
+
+    def way(end, soon=2.0):
+        return np.r_[1.0, [soon] * 500, [end] * 50]
+
     return Theory(
         [Optimum(best + of, best, seen, 1.0, v, -1.2) for of, v in ((0, -1.2), (off, value))],
         [Optimum(half, half, seen, 1.0, v, -np.log(4)) for v in (-np.log(4), exact)],
         {
-            form: np.stack([of, np.r_[1.0, [end] * 50]])
-            for form, of, end in zip(theory.FORMS, good, norms, strict=True)
+            form: np.stack([way(good), way(end, soon)])
+            for form, good, end in zip(theory.FORMS, (1e-3, 2.0), norms, strict=True)
         },
     )
 
@@ -125,7 +128,9 @@ def test_claims_that_fail():
         ({"off": 0.03}, 0),
         ({"value": -1.17}, 1),
         ({"exact": -1.3}, 1),
-        ({"norms": (0.1, 2.0)}, 2),
+        ({"norms": (0.03, 2.0)}, 2),
+        ({"norms": (0.11, 20.0)}, 2),
+        ({"soon": 0.9}, 2),
         ({"norms": (1e-3, 0.5)}, 2),
     ):
         holds = [claim.holds for claim in theory.claims(seen_theory(**wrong))]
