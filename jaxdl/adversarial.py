@@ -242,7 +242,11 @@ def failures_of_seeds(metrics: Mapping[str, ArrayLike]) -> list[str]:
 
 
 def adversarial_loss(game: Game) -> LossFn:
-    """The discriminator's loss of `Players`, to evaluate: the same noise for each batch."""
+    """The discriminator's loss of `Players`, to evaluate: the same noise for each batch.
+
+    The generator's samples are made as in training, of the batch's own statistics: the running ones
+    are of the parameters that moved, not of their average.
+    """
     return Partial(_adversarial_loss, game)
 
 
@@ -439,7 +443,9 @@ def _adversarial_loss(
 ) -> tuple[Scores, LossAux]:
     batch = batch._replace(inputs=scale_pixels(batch.inputs))
     draws = jax.random.split(jax.random.key(0), len(batch.weights))
-    generated = generate(game, Variables(params.generator, model_state.generator), batch, draws)
+    generated, _ = game.generator.apply(
+        params.generator, model_state.generator, game.draw(batch, draws), draws
+    )
     pairs = batch._replace(inputs=Pairs(batch.inputs, generated))
     of_discriminator = params.discriminator, model_state.discriminator
     losses, aux = _discriminator_loss(game, *of_discriminator, pairs, None)

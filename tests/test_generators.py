@@ -5,13 +5,14 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxdl import generators, judge, models, train
-from jaxdl.adversarial import make_game
+from jaxdl.adversarial import adversarial_loss, generate, init_game, make_game
 from jaxdl.objectives import make_objective
 from jaxdl.parallel import make_mesh
-from jaxdl.types import Examples, Players, Variables
+from jaxdl.types import Batch, Examples, Players, Variables
 
 EXAMPLES = Examples(jnp.zeros((10, 28, 28, 1), jnp.uint8), jnp.zeros(10, jnp.int32))
 
@@ -44,6 +45,37 @@ def test_batch_statistics_are_those_of_the_given_parameters(seeds, monkeypatch):
         seen = of.model_state["batch_stats"]["BatchNorm_0"]
         np.testing.assert_allclose(seen["mean"], mean, atol=0.02 * np.sqrt(variance).max())
         np.testing.assert_allclose(seen["var"], variance, rtol=0.03)
+
+
+def test_an_evaluation_takes_the_statistics_of_the_parameters_that_are_given():
+    """As `generators_of` settles them, not those that were seen in training."""
+    players = models.dcgan(4, 16)
+    game = make_game(*players, make_objective("hinge"), latent=generators.LATENT)
+    images = np.random.default_rng(0).integers(0, 256, (200, 28, 28, 1)).astype(np.uint8)
+    examples = Examples(jnp.asarray(images), jnp.zeros(200, jnp.int32))
+    sgd = optax.sgd(0.0)
+    state = init_game(jax.random.key(0), game, Players(sgd, sgd), examples.inputs[:1])
+    loose = jax.tree.map(lambda of: 50 * of, state.params)  # scores that lie apart
+
+    def scores(of_generator):
+        model_state = state.model_state._replace(generator=of_generator)
+        return train.evaluate(adversarial_loss(game), loose, model_state, examples)
+
+    def fitted(params):
+        nothing = dict.fromkeys(train.FitState._fields)
+        of_train = state._replace(params=params)
+        return train.FitState(**{**nothing, "train": of_train, "stopped": jnp.bool_(False)})
+
+    settled = generators.generators_of(game, fitted(loose), examples)
+    batch = Batch(examples.inputs / 255, examples.targets, jnp.ones(200))
+    samples = generate(game, settled, batch, jax.random.split(jax.random.key(0), 200))
+    expected, _ = game.discriminator.apply(
+        loose.discriminator, state.model_state.discriminator, samples, None
+    )
+    found = scores(state.model_state.generator)["score_of_generated"]
+    np.testing.assert_allclose(found, expected.mean(), rtol=0.02)
+    wrong = jax.tree.map(lambda of: of + 1.0, state.model_state.generator)
+    np.testing.assert_array_equal(scores(wrong)["score_of_generated"], found)
 
 
 def test_pixels():
