@@ -60,7 +60,8 @@ TOLD_BY = ("loss", "discriminator_accuracy", "spread")
 """The metrics by which failures are told."""
 
 SATURATED = 0.99
-"""Accuracy of the discriminator from which on a generator hardly learns from it any more."""
+"""Accuracy of the discriminator above which it tells nearly all pairs apart: the minimax form then
+hardly has a gradient. The others have one; of a Wasserstein critic it is no fault."""
 
 COLLAPSED = 0.5
 """Spread of the samples, where the data's is 1, below which most of the data is not made."""
