@@ -97,8 +97,8 @@ def run(config: Config) -> None:
         }
         plots.save_all(drawn, directory.figures)
         scores, bounds = generators.judged(config, dataset, made.samples, labels, mesh=mesh)
-        generators.report(made.trained)
-        results = {**generators.summary(made.trained, scores, dataset), "bounds": bounds}
+        generators.report(made)
+        results = {**generators.summary(made, scores, dataset), "bounds": bounds}
         conclude(directory, results, claims(config, scores))
     if made.trained.failed_step is not None:
         sys.exit(1)

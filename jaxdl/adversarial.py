@@ -64,7 +64,9 @@ SATURATED = 0.99
 hardly has a gradient. The others have one; of a Wasserstein critic it is no fault."""
 
 COLLAPSED = 0.5
-"""Spread of the samples, where the data's is 1, below which most of the data is not made."""
+"""Spread of the samples, where the data's is 1, below which most of the data is not made. Not seen
+is what lacks within the same spread: a digit that is never drawn, all but two opposite modes of a
+ring."""
 
 
 class Game(NamedTuple):
@@ -208,16 +210,31 @@ def failures(metrics: Mapping[str, ArrayLike]) -> list[str]:
     >>> failures({"loss": 0.9, "discriminator_accuracy": 0.8, "spread": 0.1})
     ['the samples have collapsed: they spread 0.10 times as far as data']
     """
-    loss, accuracy, spread = (float(np.asarray(metrics[name])) for name in TOLD_BY)
+    return list(_failures_by_kind(metrics).values())
+
+
+def first_failures(
+    metrics: Mapping[str, ArrayLike], diverged_in: ArrayLike
+) -> list[dict[str, Any]]:
+    """Each kind of failure of each seed, as it was when it was first seen: ``seed`` and ``epoch``,
+    both from 1, and ``failure`` in words.
+
+    Args:
+        metrics: of each epoch, ``(seeds, epochs)``.
+        diverged_in: in which epoch of each seed, from 1, a step's loss or gradient was not finite;
+            0 where none was. An epoch's mean leaves that step out.
+    """
+    told = {name: np.array(metrics[name], float) for name in TOLD_BY}
     found = []
-    if not np.isfinite(loss):
-        found.append("the game has diverged: its loss is not finite")
-    if accuracy > SATURATED:
-        found.append(
-            f"the discriminator is saturated: it tells {accuracy:.1%} of all pairs rightly"
-        )
-    if spread < COLLAPSED:
-        found.append(f"the samples have collapsed: they spread {spread:.2f} times as far as data")
+    for seed, diverged in enumerate(np.asarray(diverged_in)):
+        if diverged:
+            told["loss"][seed, diverged - 1 :] = np.nan
+        seen: dict[str, dict[str, Any]] = {}
+        for epoch in range(told["loss"].shape[1]):
+            of_epoch = _failures_by_kind({name: of[seed, epoch] for name, of in told.items()})
+            for kind, failure in of_epoch.items():
+                seen.setdefault(kind, {"seed": seed + 1, "epoch": epoch + 1, "failure": failure})
+        found += seen.values()
     return found
 
 
@@ -231,7 +248,7 @@ def failures_of_seeds(metrics: Mapping[str, ArrayLike]) -> list[str]:
     ...         "spread": np.ones(2),
     ...     }
     ... )
-    ['seed 2 of 2: the game has diverged: its loss is not finite']
+    ['seed 2 of 2: the game has diverged: its loss or gradient is not finite']
     """
     told = {name: np.asarray(metrics[name]) for name in TOLD_BY}
     seeds = len(told["loss"])
@@ -240,6 +257,23 @@ def failures_of_seeds(metrics: Mapping[str, ArrayLike]) -> list[str]:
         for place in range(seeds)
         for failure in failures({name: of[place] for name, of in told.items()})
     ]
+
+
+def _failures_by_kind(metrics: Mapping[str, ArrayLike]) -> dict[str, str]:
+    """Of a game that has diverged nothing else is told: the rest is of the steps before."""
+    loss, accuracy, spread = (float(np.asarray(metrics[name])) for name in TOLD_BY)
+    if not np.isfinite(loss):
+        return {"diverged": "the game has diverged: its loss or gradient is not finite"}
+    found = {}
+    if accuracy > SATURATED:
+        found["saturated"] = (
+            f"the discriminator is saturated: it tells {accuracy:.1%} of all pairs rightly"
+        )
+    if spread < COLLAPSED:
+        found["collapsed"] = (
+            f"the samples have collapsed: they spread {spread:.2f} times as far as data"
+        )
+    return found
 
 
 def adversarial_loss(game: Game) -> LossFn:

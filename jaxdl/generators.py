@@ -19,7 +19,7 @@ from jaxdl import checkpoint, data, judge, optim, sessions, train
 from jaxdl.adversarial import (
     Game,
     adversarial_loss,
-    failures_of_seeds,
+    first_failures,
     init_game,
     make_adversarial_update,
 )
@@ -181,11 +181,13 @@ class Made(NamedTuple):
 
     Attributes:
         trained: how it went.
+        failures: what went wrong in it, see `jaxdl.adversarial.first_failures`.
         generators: of each seed.
         samples: of each seed, of the same noise.
     """
 
     trained: Trained
+    failures: list[dict[str, Any]]
     generators: list[Variables]
     samples: list[Images]
 
@@ -221,7 +223,21 @@ def train_and_make(
     of_seeds = [one_of(of_all, place, config.seeds) for place in range(config.seeds)]
     checkpoint.save(run.directory / "model", 0, of_seeds[0], config={}, notes={})
     samples = [make_samples(game.generator, variables, inputs) for variables in of_seeds]
-    return Made(trained, of_seeds, samples)
+    steps = train.steps_per_epoch(len(dataset.train.targets), config.batch_size)
+    return Made(trained, failures_of(trained, steps), of_seeds, samples)
+
+
+def failures_of(trained: Trained, steps: int) -> list[dict[str, Any]]:
+    """What went wrong, with the first epoch that it was seen in.
+
+    Args:
+        trained: how it went.
+        steps: of an epoch.
+    """
+    failed = np.atleast_1d(trained.state.failed_step)
+    diverged_in = np.where(failed == train.NEVER, 0, failed // steps + 1)
+    epochs = {name: np.atleast_2d(of) for name, of in trained.epochs.items()}
+    return first_failures(epochs, diverged_in)
 
 
 def generators_of(game: Game, state: train.FitState, examples: Examples) -> Variables:
@@ -348,7 +364,7 @@ def judged(
     return scores, bounds
 
 
-def summary(trained: Trained, scores: list[judge.Scores], dataset: data.Dataset) -> dict[str, Any]:
+def summary(made: Made, scores: list[judge.Scores], dataset: data.Dataset) -> dict[str, Any]:
     """What ``summary.json`` holds besides the bounds and where it comes from."""
     of_names = {name: [of[name] for of in scores] for name in scores[0]}
     intervals = {name: mean_and_interval(of) for name, of in of_names.items()}
@@ -356,17 +372,18 @@ def summary(trained: Trained, scores: list[judge.Scores], dataset: data.Dataset)
         **{name: mean for name, (mean, _) in intervals.items()},
         **{f"{name}_half_width": half for name, (_, half) in intervals.items()},
         "scores_of_seeds": scores,
-        **sessions.summary(trained, train.final_params(trained.state)[0]),
+        **sessions.summary(made.trained, train.final_params(made.trained.state)[0]),
+        "failures": made.failures,
         "dataset_sha256": dataset.sha256,
     }
 
 
-def report(trained: Trained) -> None:
+def report(made: Made) -> None:
     """Prints how long it took, and before it what went wrong, if anything did."""
+    trained = made.trained
     sessions.report_failure(trained)
-    last = {name: np.atleast_1d(of[..., -1]) for name, of in trained.epochs.items()}
-    for failure in failures_of_seeds(last):
-        print(failure)
+    for seen in made.failures:
+        print("seed {seed}, from epoch {epoch} on: {failure}".format(**seen))
     print(
         f"{trained.epochs['loss'].shape[-1]} epochs; {trained.seconds_compiling:.0f} s to compile, "
         f"{trained.seconds_running:.0f} s to run"

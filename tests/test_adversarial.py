@@ -14,6 +14,7 @@ from jaxdl.adversarial import (
     Game,
     adversarial_loss,
     failures,
+    first_failures,
     generate,
     init_game,
     make_adversarial_update,
@@ -437,6 +438,23 @@ def test_failures_are_named():
     ):
         (found,) = failures({**good, name: value})
         assert told in found
+
+
+def test_first_failures():
+    """By hand: of two seeds over three epochs, whose means leave a failed step out."""
+    good = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, np.nan]])
+    metrics = {
+        "loss": good,
+        "discriminator_accuracy": np.array([[0.7, 0.995, 0.999], [0.7, 1.0, np.nan]]),
+        "spread": np.array([[0.4, 0.9, 0.3], [0.9, 0.1, np.nan]]),
+    }
+    found = first_failures(metrics, np.array([0, 2]))
+    assert [(of["seed"], of["epoch"], of["failure"].split(":")[0]) for of in found] == [
+        (1, 1, "the samples have collapsed"),
+        (1, 2, "the discriminator is saturated"),
+        (2, 2, "the game has diverged"),
+    ]
+    assert np.isfinite(metrics["loss"][1, 1])
 
 
 def test_steps_that_do_not_divide_the_batch():

@@ -12,6 +12,7 @@ from jaxdl import generators, judge, models, train
 from jaxdl.adversarial import adversarial_loss, generate, init_game, make_game
 from jaxdl.objectives import make_objective
 from jaxdl.parallel import make_mesh
+from jaxdl.sessions import Trained
 from jaxdl.types import Batch, Examples, Players, Variables
 
 EXAMPLES = Examples(jnp.zeros((10, 28, 28, 1), jnp.uint8), jnp.zeros(10, jnp.int32))
@@ -76,6 +77,19 @@ def test_an_evaluation_takes_the_statistics_of_the_parameters_that_are_given():
     np.testing.assert_allclose(found, expected.mean(), rtol=0.02)
     wrong = jax.tree.map(lambda of: of + 1.0, state.model_state.generator)
     np.testing.assert_array_equal(scores(wrong)["score_of_generated"], found)
+
+
+@pytest.mark.parametrize("seeds", [None, 2])
+def test_a_failed_step_is_a_game_that_has_diverged(seeds):
+    """Step 5 of epochs of 3 steps is in the second one, whose mean is finite."""
+    shape = (2, 2) if seeds else (2,)
+    epochs = {name: np.full(shape, 0.9) for name in ("loss", "discriminator_accuracy", "spread")}
+    nothing = dict.fromkeys(train.FitState._fields)
+    failed = np.array([train.NEVER, 5]) if seeds else np.array(5)
+    state = train.FitState(**{**nothing, "failed_step": failed})
+    (found,) = generators.failures_of(Trained(state, epochs, 0.0, 0.0), 3)
+    assert (found["seed"], found["epoch"]) == (seeds or 1, 2)
+    assert "diverged" in found["failure"]
 
 
 def test_pixels():

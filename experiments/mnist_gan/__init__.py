@@ -84,8 +84,8 @@ def run(config: Config) -> None:
         make = partial(generators.make_samples, game.generator, made.generators[0])
         draw(made.trained, directory, make, made.samples, noise)
         scores, bounds = generators.judged(config, dataset, made.samples, mesh=mesh)
-        generators.report(made.trained)
-        results = {**generators.summary(made.trained, scores, dataset), "bounds": bounds}
+        generators.report(made)
+        results = {**generators.summary(made, scores, dataset), "bounds": bounds}
         conclude(directory, results, make_claims(config, scores, bounds))
     if made.trained.failed_step is not None:
         sys.exit(1)
