@@ -7,6 +7,7 @@
     python -m experiments.explore_latent RUN --digits 7 --seeds 1 2 3      of conditional_gan
 
 One image of 28x28 is written for each sample, and one of all side by side; their paths are printed.
+Samples that an earlier call has left in the folder are deleted.
 `load_generator` and `Explorer.samples` are what a page with sliders would call.
 """
 
@@ -39,8 +40,8 @@ class Config:
 
     run: Annotated[Path, tyro.conf.Positional]
     """Directory of a finished run of mnist_gan or conditional_gan."""
-    seeds: tuple[int, ...] = tuple(range(16))
-    """A sample of each."""
+    seeds: tuple[int, ...] | None = None
+    """A sample of each; by default 0 to 15."""
     position: float | None = None
     """Between two seeds instead: 0 is the first, 1 the second."""
     noise: Path | None = None
@@ -83,6 +84,8 @@ def run(config: Config) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {folder}: no folder can be made there") from error
+    for left in folder.glob("sample_*.png"):
+        left.unlink()
     for place, sample in enumerate(samples):
         path = folder / f"sample_{place:03}.png"
         Image.fromarray(sample[..., 0]).save(path)
@@ -97,16 +100,26 @@ def run(config: Config) -> None:
 
 def check(config: Config) -> None:
     """Checks what a user gave, before anything is loaded or compiled."""
-    for seed in config.seeds:
+    if config.noise is not None:
+        for name in ("seeds", "position"):
+            if getattr(config, name) is not None:
+                raise InputError(f"--{name} beside --noise {config.noise}: give one of the two")
+    seeds = seeds_of(config)
+    for seed in seeds:
         check_seed(seed)
-    if not config.seeds:
+    if not seeds:
         raise InputError("--seeds: give one or more")
     if config.position is not None:
-        if len(set(config.seeds)) != 2 or len(config.seeds) != 2:
-            given = " ".join(map(str, config.seeds))
+        if len(set(seeds)) != 2 or len(seeds) != 2:
+            given = " ".join(map(str, seeds))
             raise InputError(f"--position is between two seeds, not --seeds {given}")
         if not 0 <= config.position <= 1:
             raise InputError(f"--position {config.position}: give 0 to 1")
+
+
+def seeds_of(config: Config) -> tuple[int, ...]:
+    """Those that were given, or those by default."""
+    return tuple(range(COLUMNS)) if config.seeds is None else config.seeds
 
 
 def load_generator(directory: Path) -> Explorer:
@@ -135,7 +148,7 @@ def load_generator(directory: Path) -> Explorer:
 
 def noise_of_seeds(config: Config) -> Float[np.ndarray, "count latent"]:
     """A row for each seed, or the one between two of them."""
-    rows = np.concatenate([generators.noise_of(seed, 1) for seed in config.seeds])
+    rows = np.concatenate([generators.noise_of(seed, 1) for seed in seeds_of(config)])
     if config.position is None:
         return rows
     return generators.between(rows[:1], rows[1:], np.array([config.position]))[0]

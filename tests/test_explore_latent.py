@@ -47,6 +47,14 @@ def test_an_image_for_each_seed(run, tmp_path, capsys):
         np.testing.assert_array_equal(np.asarray(Image.open(path)), expected[place, ..., 0])
 
 
+def test_no_sample_of_an_earlier_call_stays(run, tmp_path):
+    (tmp_path / "mine.png").touch()
+    explore(run, "--seeds", "4", "5", "--out", str(tmp_path))
+    explore(run, "--seeds", "6", "--out", str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"sample_000.png", "all.png", "mine.png"}
+
+
 def test_the_ends_of_a_way_are_its_seeds():
     config = explore_latent.Config(run=None, seeds=(4, 5))
     ends = explore_latent.noise_of_seeds(config)
@@ -71,6 +79,8 @@ def test_noise_of_a_file(run, tmp_path):
         (["--seeds", "4", "4", "--position", "0.5"], "between two seeds"),
         (["--seeds", "-1"], "--seed -1"),
         (["--noise", "nowhere.npy"], "nowhere.npy"),
+        (["--noise", "some.npy", "--seeds", "1", "2"], "--seeds beside --noise some.npy"),
+        (["--noise", "some.npy", "--position", "0.5"], "--position beside --noise some.npy"),
         (["--digits", "11"], "--digits"),
         (["--digits", "1", "2", "3"], "--digits"),
     ],
