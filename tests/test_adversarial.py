@@ -298,6 +298,27 @@ def test_two_devices_are_one():
     assert_close(seen.epochs, seen_by_two.epochs, rtol=1e-4)
 
 
+def test_two_devices_are_one_for_images():
+    """With all that could tell devices apart: batch norm, labels, spectral norm, a hinge and R1."""
+    generator, _ = models.conditional_dcgan(10, features=4, hidden=16)
+    _, normed = models.dcgan(features=4, hidden=16, spectral_norm=True)
+    objective = make_objective("hinge", penalty=r1_penalty(1.0))
+    game = make_conditional_game(generator, normed, objective, latent=LATENT)
+    game = game._replace(show=toy().show)  # this discriminator takes no label
+    rng = np.random.default_rng(0)
+    images = jnp.uint8(rng.integers(0, 256, (8, 28, 28, 1)))
+    examples = Examples(images, jnp.arange(8) % 10)
+    update = make_adversarial_update(game, SGD)
+    state = init_game(jax.random.key(0), game, SGD, images[:1])
+    (one, seen), (two, seen_by_two) = (
+        train.fit(update, state, examples, epochs=1, batch_size=8, mesh=mesh)
+        for mesh in (None, make_mesh(2))
+    )
+    assert_close(one.train.params, two.train.params, rtol=1e-4, atol=1e-6)
+    assert_close(one.train.model_state, two.train.model_state, rtol=1e-4, atol=1e-6)
+    assert_close(seen.epochs, seen_by_two.epochs, rtol=1e-4)
+
+
 def test_a_run_is_the_same_again_and_in_segments():
     update, examples = make_adversarial_update(toy(), SGD), points(10)
     whole, _ = train.fit(update, start(), examples, epochs=3, batch_size=4)
