@@ -83,6 +83,7 @@ BAD = [
     ("--samples 19", "--samples 19", "20 or more"),
     ("--samples 1001", "--samples 1001", "1000"),
     ("--strengths -1", "--strengths -1", "0 or more"),
+    ("--strengths 30 300 30", "--strengths 30 300 30", "each once"),
     ("--depth 0", "--depth 0", "1 or more"),
 ]
 

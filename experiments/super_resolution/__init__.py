@@ -192,7 +192,9 @@ def check(config: Config) -> None:
     counts = ("features", "depth", "epochs", "adversarial_epochs", "batch_size", "seeds")
     least = {**dict.fromkeys((*counts, "judge_epochs"), 1), "samples": 20}
     check_least(config, {**least, "strengths": 0, "penalty": 0})
-    check_names("strengths", *[[f"{of:g}" for of in config.strengths]] * 2)
+    names = [f"{of:g}" for of in config.strengths]  # by which games are told apart
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"--strengths {' '.join(names)}: give one or more, each once")
     check_seed(config.seed, config.seeds)
     check_no_diagnostics(config)
 
