@@ -16,6 +16,8 @@ Claims:
     python -m experiments.toy_gan --mixtures grid --steps 8000
     python -m experiments.toy_gan --quick     the ring by the default objective
 
+Each player takes one step in turn, Wasserstein's critic too, whose gradient penalty is 0.1
+(Gulrajani et al. 2017, arXiv:1704.00028, use five steps and 10).
 Both players are perceptrons: of two layers of 64 on the ring, of three of 128 on the grid, which is
 harder. A sample is good within three standard deviations of a centre (Srivastava et al. 2017,
 arXiv:1705.07761), and 20 good ones of 2,500 cover a mode.
