@@ -66,14 +66,17 @@ def test_a_run_writes_its_results_and_goes_on(tmp_path):
         "--quick --epochs 2 --adversarial-epochs 1 --features 4 --depth 1 --samples 40 --quiet "
         f"--seeds 2 --strengths 100 10 --batch-size 32 --judge-epochs 1 --judges {tmp_path / 'j'}"
     )
-    start(experiment, flags, tmp_path / "run")
+    with pytest.raises(SystemExit) as leaving:
+        start(experiment, flags, tmp_path / "run")
+    assert leaving.value.code == 1  # after twelve updates it is hardly above bicubic
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     methods = summary["scores"]["factor_2"]
     assert list(methods) == ["bicubic", "squared error", "game, strength 100", "game, strength 10"]
     assert [len(of) for of in methods.values()] == [1, 2, 2, 2]
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
     assert drawn == {"side_by_side_2", "tradeoff"}
-    start(experiment, f"{flags} --resume", tmp_path / "run")
+    with pytest.raises(SystemExit):
+        start(experiment, f"{flags} --resume", tmp_path / "run")
     again = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert again["params_sha256"] == summary["params_sha256"]
 
@@ -94,18 +97,21 @@ def test_bad_input(flags, named, way_out, capsys, tmp_path):
 
 
 def test_claims_can_fail():
-    def claims(gain, nearer, lost):
+    def claims(gain, nearer, lost, *, quick=False):
         def of(psnr, distance):
             return [scores.Scores(psnr, 0.9, 0.9, distance)]
 
+        config = experiment.QUICK if quick else experiment.Config()
         methods = {
             "bicubic": of(20.0, 9.0),
             "squared error": of(20.0 + gain, 2.0),
             "game, strength 300": of(22.0, 1.9),
             "game, strength 30": of(20.0 + gain + lost, 2.0 + nearer),
         }
-        return [of.holds for of in experiment.make_claims(experiment.Config(), {2: methods})]
+        return [of.holds for of in experiment.make_claims(config, {2: methods})]
 
     assert claims(3.1, -1, -1) == [True, True]
     assert claims(2.9, -1, -1) == [False, True]
+    assert claims(2.1, 1, 1, quick=True) == [True]
+    assert claims(1.9, 1, 1, quick=True) == [False]
     assert claims(3.1, 1, -1) == claims(3.1, -1, 1) == [True, False]

@@ -3,7 +3,7 @@
 Claims:
 
     - From 14x14 a network trained on squared error is 3 dB nearer to the originals than bicubic
-      interpolation.
+      interpolation (2 dB in the quick form).
     - A game with a discriminator makes enlargements that are more like real images (Frechet
       distance of a judge's features) and less near to the originals: perception is paid for in
       distortion (Blau and Michaeli 2018, arXiv:1711.06077).
@@ -69,6 +69,8 @@ FACTORS = (2, 4, 7)
 BICUBIC, SQUARED_ERROR, ORIGINALS = "bicubic", "squared error", "originals"
 DECIBELS = 3.0
 """By how much squared error is to be better than bicubic interpolation, from 14x14."""
+QUICK_DECIBELS = 2.0
+"""The same of the quick form, whose network starts at 0; it reaches 3.5."""
 OF_NO_RUN = (
     "quick",
     "devices",
@@ -298,10 +300,10 @@ def summary(
 
 
 def make_claims(config: Config, of_factors: dict[int, Methods]) -> list[Claim]:
-    """What is claimed; of the quick form, only that it is better than interpolation."""
+    """What is claimed; of the quick form, only by how much it is better than interpolation."""
     claims = []
     if 2 in of_factors:
-        least = 0.0 if config.quick else DECIBELS
+        least = QUICK_DECIBELS if config.quick else DECIBELS
         gains = gains_of(of_factors[2], SQUARED_ERROR, BICUBIC, "psnr")
         claims.append(
             Claim(
