@@ -46,7 +46,7 @@ GRADIENT_WIDTHS = (128, 128)
 GRADIENT_BATCH = 128
 GRADIENT_STEPS = 1000
 AT_THE_END = 50
-"""Steps whose median norm is taken: some batches lie beyond what the discriminator knows."""
+"""Steps whose median norm is taken: single steps still spike."""
 SHOWN_STEPS = (10, 100, 400)
 VANISHED, LEFT = 0.01, 0.1
 """Of the non-saturating form's gradient, and of what it was itself at first."""
