@@ -247,7 +247,7 @@ def draw_shares(found: Found, widths: Sequence[int]) -> Figure:
     axes.axhline(most, ls="--", color="black", label=label)
     axes.set(xlabel="hidden units", ylabel="share of starts that learn XOR", xticks=widths)
     axes.set_title("95% intervals")
-    axes.legend(loc="center right")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 0.06))
     return figure
 
 

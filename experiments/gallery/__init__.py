@@ -152,7 +152,8 @@ def public_command(name: str, given: str) -> str:
 
 def how_made(summary: Mapping[str, Any]) -> str:
     """How long a run took, on what, and when."""
-    where = f"{summary['device']}, {summary['cpu_count']} CPU cores"
+    cores = summary["cpu_count"]
+    where = f"{summary['device']}, {cores} CPU core{'s' * (cores > 1)}"
     changed = " with changes" if summary["git_changes"] else ""
     commit = f"; commit {summary['git_commit'][:10]}{changed}" if summary["git_commit"] else ""
     return f"{summary['seconds_total']:.0f} s on {where}, {summary['finished'][:10]}{commit}"
