@@ -17,7 +17,7 @@ of its own (``jax_num_cpu_devices`` and `jaxdl.parallel.make_mesh`).
 """
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from jaxdl import checkpoint
 from jaxdl.digest import is_key, key_bits, tree_sha256
 from jaxdl.errors import InputError
 from jaxdl.progress import Progress
-from jaxdl.runs import Run
+from jaxdl.runs import Run, resolved_config
 from jaxdl.signals import stop_on_signals
 from jaxdl.train import NEVER, FitState
 from jaxdl.types import as_pytree
@@ -151,6 +151,25 @@ def sweep_in_run(
             shown.update(done)
             stop.leave(way_on)
     return _finish(results, shapes, plan)
+
+
+def sweeps_of(
+    directory: Run, config: Any, mesh: Mesh, without: Collection[str], **given: Any
+) -> SweepFn:
+    """`sweep_in_run` of an experiment: its directory and devices, and how it is to go on.
+
+    Args:
+        directory: the open run directory.
+        config: a dataclass of flags, `jaxdl.runs.ResumableOptions` among them.
+        mesh: devices.
+        without: settings that may differ when the run goes on, since what each of its sweeps does
+            is the same.
+        given: what else must be equal then, such as the hash of a data set.
+    """
+    same = {**resolved_config(config, without=without), **given}
+    return partial(
+        sweep_in_run, directory, config=same, resume=config.resume, quiet=config.quiet, mesh=mesh
+    )
 
 
 def cpu_piece(size: int) -> int | None:

@@ -48,9 +48,8 @@ from jaxdl.runs import (
     check_no_diagnostics,
     check_seed,
     open_run,
-    resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 
 
 @dataclass(frozen=True)
@@ -92,14 +91,7 @@ def run(config: Config) -> None:
     mesh = cli.use_devices(config.devices)
     dataset = data.load(config.dataset, data_dir=config.data_dir, raw_dir=config.raw_dir)
     with open_run("depth_and_width", config) as directory:
-        sweep_fn = partial(
-            sweep_in_run,
-            directory,
-            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
-        )
+        sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN, dataset_sha256=dataset.sha256)
         tune = partial(training.tune, sweep_fn, seeds=config.tuning_seeds, seed=config.seed)
         read = digits.measure(tune, readers, dataset, config.epochs)
         learnt = nested.measure(tune, learners, config.steps)

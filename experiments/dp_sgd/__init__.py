@@ -60,7 +60,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 from jaxdl.types import Examples
 
 CHANGE_NOTHING = ("data_dir", "raw_dir", "quick", "devices")
@@ -183,14 +183,7 @@ def train(
     """The runs of each budget, and last those of the hasty one."""
     terms = terms_of(config)
     planned = budgets.plan_all(terms, config.epsilons)
-    sweep_fn = partial(
-        sweep_in_run,
-        directory,
-        config={**resolved_config(config, without=CHANGE_NOTHING), "dataset_sha256": sha256},
-        resume=config.resume,
-        quiet=config.quiet,
-        mesh=mesh,
-    )
+    sweep_fn = sweeps_of(directory, config, mesh, CHANGE_NOTHING, dataset_sha256=sha256)
     outcomes = training.train_all(
         sweep_fn,
         plan,

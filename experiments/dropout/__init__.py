@@ -33,7 +33,6 @@ the same with dropout and without. Intervals are of 95% over seeds (Student's t)
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 from experiments.dropout import masks, training
 from jaxdl import cli, data, plots
@@ -47,9 +46,8 @@ from jaxdl.runs import (
     check_no_diagnostics,
     check_seed,
     open_run,
-    resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 
 
 @dataclass(frozen=True)
@@ -89,14 +87,7 @@ def run(config: Config) -> None:
     plan = training.Plan(config.width, config.sizes[-1], config.epochs, config.passes)
     with open_run("dropout", config) as directory:
         seen = masks.measure(config.seed)
-        sweep_fn = partial(
-            sweep_in_run,
-            directory,
-            config=resolved_config(config, without=OF_NO_RUN),
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
-        )
+        sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN)
         found = training.measure(
             sweep_fn,
             dataset,

@@ -46,7 +46,6 @@ the gradient is called kept (10^4) and lost (10^6) were settled on pilot runs of
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 
@@ -62,9 +61,8 @@ from jaxdl.runs import (
     check_no_diagnostics,
     check_seed,
     open_run,
-    resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 from jaxdl.types import Examples
 
 DIGITS = 100
@@ -106,14 +104,7 @@ def run(config: Config) -> None:
         digits = Examples(*(of[:DIGITS] for of in dataset.train))
         seen = variances.measure(config.activations, config.depth, digits, keys)
         windows = convolutions.measure(keys[0])
-        sweep_fn = partial(
-            sweep_in_run,
-            directory,
-            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
-        )
+        sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN, dataset_sha256=dataset.sha256)
         learned = training.measure(
             sweep_fn,
             config.activations,

@@ -25,7 +25,6 @@ images, fresh ones are reported. Intervals are of 95% over seeds (Student's t).
 """
 
 import dataclasses
-from functools import partial
 
 from experiments.learning_rate import edge, quadratic, ranges, rates, schedules, training
 from experiments.learning_rate.training import NETWORKS, OTHERS, PEAKS, RANGE_TEST, SCHEDULES
@@ -40,9 +39,8 @@ from jaxdl.runs import (
     check_no_diagnostics,
     check_seed,
     open_run,
-    resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,14 +103,7 @@ def run(config: Config) -> None:
             seed=config.seed,
             mesh=mesh,
         )
-        sweep_fn = partial(
-            sweep_in_run,
-            directory,
-            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
-        )
+        sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN, dataset_sha256=dataset.sha256)
         tried = training.train_all(
             sweep_fn,
             plan,

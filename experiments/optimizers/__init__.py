@@ -40,7 +40,6 @@ rates (0.40). One claim does not hold on mnist_5k: experiments/README.md has the
 """
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 from jax.sharding import Mesh
@@ -63,9 +62,8 @@ from jaxdl.runs import (
     check_names,
     check_seed,
     open_run,
-    resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 from jaxdl.types import Examples
 
 
@@ -130,14 +128,7 @@ def run(config: Config) -> None:
 
 def make_trainer(config: Config, dataset: data.Dataset, directory: Run, mesh: Mesh) -> Trainer:
     """What trains all runs of the experiment."""
-    sweep_fn = partial(
-        sweep_in_run,
-        directory,
-        config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
-        resume=config.resume,
-        quiet=config.quiet,
-        mesh=mesh,
-    )
+    sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN, dataset_sha256=dataset.sha256)
     return Trainer(directory, sweep_fn, config.epochs, config.batch_size, config.quiet)
 
 

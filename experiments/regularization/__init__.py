@@ -46,9 +46,8 @@ from jaxdl.runs import (
     check_no_diagnostics,
     check_seed,
     open_run,
-    resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 
 
 @dataclass(frozen=True)
@@ -85,14 +84,7 @@ def run(config: Config) -> None:
             sparse = sparsity.measure(config.seed)
             held = decays.measure(config.seed)
             stopped = stopping.measure(config.seed)
-        sweep_fn = partial(
-            sweep_in_run,
-            directory,
-            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
-        )
+        sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN, dataset_sha256=dataset.sha256)
         measure = partial(
             remedies.measure,
             sweep_fn,

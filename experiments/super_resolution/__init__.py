@@ -23,7 +23,6 @@ seeds (Student's t).
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,10 +57,9 @@ from jaxdl.runs import (
     check_no_diagnostics,
     check_seed,
     open_run,
-    resolved_config,
 )
 from jaxdl.statistics import write_interval
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 from jaxdl.types import Params, Variables
 
 SIZE = 28
@@ -217,17 +215,7 @@ def train_networks(
     config: Config, directory: Run, factor: int, dataset: data.Dataset, mesh: Mesh
 ) -> Trained:
     """All networks for a factor, from each seed."""
-    sweep_fn = partial(
-        sweep_in_run,
-        directory,
-        config={
-            **resolved_config(config, without=OF_NO_RUN),
-            "dataset_sha256": dataset.sha256,
-        },
-        resume=config.resume,
-        quiet=config.quiet,
-        mesh=mesh,
-    )
+    sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN, dataset_sha256=dataset.sha256)
     return training.measure(
         sweep_fn,
         plan_of(config, factor),

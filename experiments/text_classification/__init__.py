@@ -43,7 +43,6 @@ validation documents too, before those of the test were read.
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ from jaxdl.runs import (
     open_run,
     resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 from jaxdl.types import Examples
 
 
@@ -217,17 +216,7 @@ def train_network(
     plan = networks.Plan(
         config.epochs, config.batch_size, len(documents.classes), config.diagnostics
     )
-    sweep_fn = partial(
-        sweep_in_run,
-        directory,
-        config={
-            **resolved_config(config, without=OF_NO_RUN),
-            "documents_sha256": documents.sha256,
-        },
-        resume=config.resume,
-        quiet=config.quiet,
-        mesh=mesh,
-    )
+    sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN, documents_sha256=documents.sha256)
     return networks.train_network(
         sweep_fn,
         name,

@@ -31,7 +31,6 @@ settled on pilot runs of two seeds. What recurrence makes of gradients `experime
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 
@@ -48,9 +47,8 @@ from jaxdl.runs import (
     check_no_diagnostics,
     check_seed,
     open_run,
-    resolved_config,
 )
-from jaxdl.sweep import sweep_in_run
+from jaxdl.sweep import sweeps_of
 from jaxdl.types import Examples
 
 DIGITS = 100
@@ -90,14 +88,7 @@ def run(config: Config) -> None:
         digits = Examples(*(of[:DIGITS] for of in dataset.train))
         plain = law.measure_plain(config.depths, digits, keys)
         cured = law.measure_cured(config.depths[-1], digits, keys)
-        sweep_fn = partial(
-            sweep_in_run,
-            directory,
-            config={**resolved_config(config, without=OF_NO_RUN), "dataset_sha256": dataset.sha256},
-            resume=config.resume,
-            quiet=config.quiet,
-            mesh=mesh,
-        )
+        sweep_fn = sweeps_of(directory, config, mesh, OF_NO_RUN, dataset_sha256=dataset.sha256)
         learned = training.measure(
             sweep_fn,
             config.trained,
