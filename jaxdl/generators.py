@@ -383,7 +383,7 @@ def report(made: Made) -> None:
     trained = made.trained
     sessions.report_failure(trained)
     for seen in made.failures:
-        print("seed {seed}, from epoch {epoch} on: {failure}".format(**seen))
+        print("seed {seed}, first in epoch {epoch}: {failure}".format(**seen))
     print(
         f"{trained.epochs['loss'].shape[-1]} epochs; {trained.seconds_compiling:.0f} s to compile, "
         f"{trained.seconds_running:.0f} s to run"
