@@ -138,7 +138,8 @@ def check(config: GeneratorOptions) -> None:
     check_no_diagnostics(config)
     for optimizer in (config.generator, config.discriminator):
         optim.check(optimizer)
-    objective_of(config)
+    # In a trace, which computes nothing: a CPU can be made into devices only before JAX begins.
+    jax.eval_shape(lambda: objective_of(config))
 
 
 def check_examples(config: GeneratorOptions, dataset: data.Dataset) -> None:

@@ -1,0 +1,63 @@
+"""`--devices` of every experiment: a CPU is made into devices before JAX begins."""
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = """
+import itertools, json, sys
+from dataclasses import replace
+from importlib import import_module
+
+import jax
+
+from jaxdl import cli
+
+class Asked(Exception):
+    pass
+
+def ask(count=None):
+    jax.config.update("jax_num_cpu_devices", next(counts))  # refuses another once JAX has begun
+    raise Asked
+
+counts = itertools.count(2)
+cli.use_devices = ask
+late = []
+for name in sys.argv[2:]:
+    experiment = import_module(f"experiments.{name}")
+    config = replace(experiment.QUICK, devices=2, out=f"{sys.argv[1]}/{name}", quiet=True)
+    try:
+        experiment.run(config)
+    except Asked:
+        pass
+    except RuntimeError:
+        late.append(name)
+print(json.dumps(late))
+"""
+
+
+def with_devices() -> list[str]:
+    """The experiments that can be given a number of devices."""
+    names = [path.name.removesuffix(".py") for path in sorted((ROOT / "experiments").iterdir())]
+    modules = {name: import_module(f"experiments.{name}") for name in names if name[0] not in "_R"}
+    return [
+        name
+        for name, module in modules.items()
+        if getattr(module, "QUICK", None) is not None
+        and "devices" in {of.name for of in fields(module.QUICK)}
+    ]
+
+
+def test_devices_are_made_before_anything_is_computed(tmp_path):
+    names = with_devices()
+    assert len(names) > 15
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path), *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
