@@ -23,8 +23,9 @@ from jaxdl.adversarial import (
     noise,
     with_wrong_labels,
 )
+from jaxdl.diagnostics import norm_instruments
 from jaxdl.errors import InputError
-from jaxdl.gradients import clipped_gradient
+from jaxdl.gradients import clipped_gradient, observed_gradient
 from jaxdl.objectives import gradient_penalty, make_objective, r1_penalty
 from jaxdl.optim import OptimizerConfig, averaged_params, make_optimizer
 from jaxdl.parallel import make_mesh
@@ -390,6 +391,17 @@ def test_clipped_gradients_of_both():
     update = make_adversarial_update(toy(), SGD, gradient=clip)
     after, _ = update(start(), batch_of(points(4)))
     assert_close(after.params, start().params, 0, 0)
+
+
+def test_each_examples_gradient_of_both():
+    """Of one pair alone, its gradient is the batch's."""
+    observe = Partial(observed_gradient, instruments=norm_instruments)
+    _, metrics = make_adversarial_update(toy(), SGD, gradient=observe)(start(), batch_of(points(1)))
+    for player in Players._fields:
+        assert metrics[f"{player}_gradient_norm"] > 0
+        assert_close(
+            metrics[f"{player}_example_norm_mean"], metrics[f"{player}_gradient_norm"], 1e-5
+        )
 
 
 def test_images_with_batch_norm():

@@ -7,8 +7,6 @@ from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = """
 import itertools, json, sys

@@ -1,5 +1,6 @@
 """A small run end to end, its figures' arithmetic, and what is refused."""
 
+import csv
 import json
 
 import numpy as np
@@ -23,6 +24,7 @@ def quick_judge(monkeypatch):
 @pytest.mark.usefixtures("few_digits", "quick_judge")
 def test_a_run_writes_its_results(tmp_path):
     flags = "--epochs 2 --features 4 --hidden 16 --samples 100 --seeds 2 --batch-size 64 --quiet"
+    flags += " --diagnostics"
     with pytest.raises(SystemExit) as leaving:
         start(experiment, f"{flags} --judges {tmp_path / 'judges'}", tmp_path / "run")
     assert leaving.value.code == 1  # after six updates the samples are no digits
@@ -30,7 +32,12 @@ def test_a_run_writes_its_results(tmp_path):
     assert len(summary["scores_of_seeds"]) == 2
     assert summary["bounds"]["real train"]["frechet_distance"] < summary["frechet_distance"]
     drawn = {path.stem for path in (tmp_path / "run" / "figures").iterdir()}
-    assert drawn == {"samples", "through_training", "between", "bolder", "losses"}
+    pages = {"instruments_generator", "instruments_discriminator"}
+    assert drawn == {"samples", "through_training", "between", "bolder", "losses", *pages}
+    with open(tmp_path / "run" / "instruments" / "generator.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(of["seed"], of["epoch"]) for of in rows] == [(s, e) for s in "01" for e in "12"]
+    assert all(float(of["distance_from_start"]) > 0 for of in rows)
     kept = [np.load(path) for path in sorted((tmp_path / "run" / "samples").iterdir())]
     assert [of.shape for of in kept] == [(figures.SHOWN, 28, 28, 1)] * 2
     assert not np.array_equal(*kept)
@@ -45,7 +52,6 @@ BAD = [
     ("--devices 4 --batch-size 40 --discriminator-steps 4", "--devices 4", "--batch-size 40"),
     ("--batch-size 36 --discriminator-steps 6", "--batch-size 36", "too few for 6"),
     ("--objective hinge --label-smoothing 0.1", "label smoothing 0.1", "hinge has no labels"),
-    ("--diagnostics", "--diagnostics", "leave it out"),
     ("--label-smoothing 1", "--label-smoothing 1", "below 1"),
     ("--discriminator-steps 0", "--discriminator-steps 0", "1 or more"),
     ("--batch-size 5000", "5000", "4000"),

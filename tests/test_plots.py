@@ -419,5 +419,7 @@ def test_instruments_of_a_gradient_lost_in_its_noise():
 def test_quantiles_are_drawn_all_or_none():
     history = {f"example_norm_{name}": np.ones(5) for name in diagnostics.FIVE_NUMBERS}
     assert [*panels(plots.instruments(history))] == ["gradient norm of each example"]
+    alone = {"gradient_norm": np.ones(5)}
+    assert [*panels(plots.instruments(alone))] == ["gradient norm"]
     history |= {"example_norm_max": np.full(5, np.nan), "gradient_norm": np.ones(5)}
     assert plots.instruments(history).axes == []

@@ -73,16 +73,20 @@ def _explanation(seeds: int, steps: int, unit: str) -> str:
 class _Panel(NamedTuple):
     """One instrument: a title, the metrics it shows (a prefix of names ends in _), its painter.
 
-    Without all of the first ``needed`` metrics it is left out, as it is without any.
+    Without all of the first ``needed`` metrics it is left out, as it is without any and where the
+    metric ``unless`` is there, whose panel shows as much.
     """
 
     title: str
     metrics: tuple[str, ...]
     draw: Callable[[Axes, dict[str, Runs]], None]
     needed: int = 0
+    unless: str = ""
 
     def chosen(self, runs: Mapping[str, Runs]) -> list[str]:
         """The metrics that are there to be drawn; none if the panel is to be left out."""
+        if self.unless in runs:
+            return []
         names = [
             name
             for metric in self.metrics
@@ -275,6 +279,7 @@ _PANELS = (
         _draw_norms,
         needed=5,
     ),
+    _Panel("gradient norm", ("gradient_norm",), _draw_log, unless="example_norm_median"),
     _Panel(
         "gradient noise scale",
         ("gradient_variance", "squared_gradient", "examples"),
