@@ -136,8 +136,11 @@ def check(config: GeneratorOptions) -> None:
             f"--devices {config.devices}: --batch-size {config.batch_size} over "
             f"--discriminator-steps {config.discriminator_steps} is no multiple of it"
         )
-    for optimizer in (config.generator, config.discriminator):
-        optim.check(optimizer)
+    for player in Players._fields:
+        try:
+            optim.check(getattr(config, player))
+        except InputError as error:
+            raise InputError(f"--{player}: {error}") from None
     # In a trace, which computes nothing: a CPU can be made into devices only before JAX begins.
     jax.eval_shape(lambda: objective_of(config))
 

@@ -106,7 +106,7 @@ def check_least(config: Any, least: Mapping[str, float | int]) -> None:
             several; None passes.
 
     Raises:
-        InputError: a setting is less, or NaN, or holds no number.
+        InputError: a setting is less, or not finite, or holds no number.
 
     >>> @dataclasses.dataclass(frozen=True)
     ... class Config(ExperimentOptions):
@@ -172,9 +172,13 @@ def check_ascending(config: Any, counts: Mapping[str, int]) -> None:
 def _check_numbers(config: Any, name: str, is_right: Callable[[Any], bool], wanted: str) -> None:
     value = getattr(config, name)
     numbers = value if isinstance(value, tuple) else (value,)
-    if value is not None and not (numbers and all(map(is_right, numbers))):
+    if value is None:
+        return
+    finite = all(abs(number) < math.inf for number in numbers)
+    if not (numbers and finite and all(map(is_right, numbers))):
         flag = f"--{name.replace('_', '-')}"
-        raise InputError(f"{' '.join(map(str, (flag, *numbers)))}: give {wanted}")
+        kind = "" if finite else "a finite number, "
+        raise InputError(f"{' '.join(map(str, (flag, *numbers)))}: give {kind}{wanted}")
 
 
 def check_names(flag: str, given: Collection[str], known: Collection[str]) -> None:
