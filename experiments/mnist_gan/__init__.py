@@ -15,11 +15,12 @@ Claims:
 
 The players are those of `jaxdl.models.dcgan` (Radford et al. 2016, arXiv:1511.06434), with noise of
 64 numbers, Adam at rate 0.001 with beta1 0.5 and R1 (Mescheder et al. 2018, arXiv:1801.04406);
-samples are those of a moving average of the generator. The judge (`jaxdl.judge`) is our own MNIST
-network, trained on the same training images and kept in --judges; its accuracy is said with each
-score. Beside the samples stand real training images and noise, as many of each. A network trained
-on samples alone, as many as there are training images, is told for labels what the judge reads,
-since nobody asked for a digit.
+samples are those of a moving average of the generator. All of MNIST is played for 30 epochs by
+players of half the feature maps and twice the hidden units, the discriminator's gradient clipped.
+The judge (`jaxdl.judge`) is our own MNIST network, trained on the same training images and kept in
+--judges; its accuracy is said with each score. Beside the samples stand real training images and
+noise, as many of each. A network trained on samples alone, as many as there are training images, is
+told for labels what the judge reads, since nobody asked for a digit.
 """
 
 import sys
@@ -35,7 +36,7 @@ from jaxdl import cli, data, generators, judge, models, plots
 from jaxdl.adversarial import Game, make_game
 from jaxdl.claims import Claim, conclude
 from jaxdl.generators import GeneratorOptions
-from jaxdl.optim import OptimizerConfig
+from jaxdl.optim import ClipConfig, OptimizerConfig
 from jaxdl.runs import Run, open_run
 from jaxdl.sessions import Trained
 
@@ -55,7 +56,18 @@ class Config(GeneratorOptions):
 
 RECIPES = {
     "mnist_5k": Config(),
-    "mnist": Config(recipe="mnist", dataset="mnist", epochs=10, samples=10_000),
+    "mnist": Config(
+        recipe="mnist",
+        dataset="mnist",
+        features=32,
+        hidden=512,
+        epochs=30,
+        generator=OptimizerConfig("adam", 1e-3, arguments={"b1": 0.5}, average=0.999),
+        discriminator=OptimizerConfig(
+            "adam", 1e-3, arguments={"b1": 0.5}, clip=ClipConfig(global_norm=5.0)
+        ),
+        samples=10_000,
+    ),
 }
 
 QUICK = Config(
