@@ -15,12 +15,12 @@ Claims:
 
 The players are those of `jaxdl.models.dcgan` (Radford et al. 2016, arXiv:1511.06434), with noise of
 64 numbers, Adam at rate 0.001 with beta1 0.5 and R1 (Mescheder et al. 2018, arXiv:1801.04406);
-samples are those of a moving average of the generator. All of MNIST is played for 30 epochs by
-players of half the feature maps and twice the hidden units, the discriminator's gradient clipped.
-The judge (`jaxdl.judge`) is our own MNIST network, trained on the same training images and kept in
---judges; its accuracy is said with each score. Beside the samples stand real training images and
-noise, as many of each. A network trained on samples alone, as many as there are training images, is
-told for labels what the judge reads, since nobody asked for a digit.
+samples are those of a moving average of the generator. On all of MNIST, where a game is long, the
+discriminator's gradient is clipped. The judge (`jaxdl.judge`) is our own MNIST network, trained on
+the same training images and kept in --judges; its accuracy is said with each score. Beside the
+samples stand real training images and noise, as many of each. A network trained on samples alone,
+as many as there are training images, is told for labels what the judge reads, since nobody asked
+for a digit.
 """
 
 import sys
@@ -50,6 +50,10 @@ class Config(GeneratorOptions):
 
     recipe: Literal["mnist_5k", "mnist"] = "mnist_5k"
     """Which defaults to start from: for the 5,000 digits, or for all of MNIST."""
+    features: int = 32
+    """Of the larger feature maps; twice as many of the smaller."""
+    hidden: int = 512
+    """Units of the discriminator's dense layer."""
     spectral_norm: bool = False
     """Of the discriminator's layers (Miyato et al. 2018, arXiv:1802.05957)."""
 
@@ -59,8 +63,6 @@ RECIPES = {
     "mnist": Config(
         recipe="mnist",
         dataset="mnist",
-        features=32,
-        hidden=512,
         epochs=30,
         generator=OptimizerConfig("adam", 1e-3, arguments={"b1": 0.5}, average=0.999),
         discriminator=OptimizerConfig(
