@@ -105,8 +105,8 @@ def test_claims_can_fail():
         methods = {
             "bicubic": of(20.0, 9.0),
             "squared error": of(20.0 + gain, 2.0),
-            "game, strength 300": of(22.0, 1.9),
-            "game, strength 30": of(20.0 + gain + lost, 2.0 + nearer),
+            "game, strength 30": of(22.0, 1.9),
+            "game, strength 3": of(20.0 + gain + lost, 2.0 + nearer),
         }
         return [of.holds for of in experiment.make_claims(config, {2: methods})]
 

@@ -15,10 +15,10 @@ Claims:
 The network (`jaxdl.models.super_resolution`: sub-pixel convolution, added to the bicubic
 enlargement) is trained on squared error by Adam; from there games go on, in which its loss is the
 non-saturating one plus a strength times the squared error (Ledig et al. 2017, arXiv:1609.04802,
-without their network of features). The discriminator sees an image beside the bicubic enlargement.
-Originals are test images, made small by bicubic interpolation with antialiasing. PSNR and SSIM are
-scikit-image's, of each image by itself. The judge is that of `mnist_gan`. Intervals are of 95% over
-seeds (Student's t).
+without their network of features), and beside them squared error alone, for as many epochs. The
+discriminator sees an image beside the bicubic enlargement. Originals are test images, made small by
+bicubic interpolation with antialiasing. PSNR and SSIM are scikit-image's, of each image by itself.
+The judge is that of `mnist_gan`. Intervals are of 95% over seeds (Student's t).
 """
 
 import dataclasses
@@ -93,7 +93,7 @@ class Config(SweepOptions, DatasetOptions):
     """Which defaults to start from: for the 5,000 digits, or for all of MNIST."""
     factors: tuple[int, ...] = (2, 4)
     """How many times height and width grow, to 28: 2, 4 or 7."""
-    strengths: tuple[float, ...] = (300.0, 30.0)
+    strengths: tuple[float, ...] = (30.0, 3.0)
     """Of the squared error beside the loss of the game; a game for each."""
     penalty: float = 1.0
     """Strength of R1."""
@@ -104,7 +104,7 @@ class Config(SweepOptions, DatasetOptions):
     epochs: int = 30
     """Passes over the training images, on squared error."""
     adversarial_epochs: int = 20
-    """Passes in each game after them."""
+    """Passes after them, in each game and on squared error alone."""
     batch_size: int = 64
     """Images in an update."""
     samples: int = 1000

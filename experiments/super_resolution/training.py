@@ -30,9 +30,12 @@ from jaxdl.types import (
     Params,
     Players,
     Static,
+    TrainState,
 )
 
-RATE, ADVERSARIAL_RATE = 1e-3, 2e-4
+RATE = 1e-3
+SECOND = OptimizerConfig("adam", 2e-4, arguments={"b1": 0.5}, average=0.995)
+"""Of a game, and of what goes on with squared error beside it."""
 
 Images = Float[Array, "batch height width 1"]
 
@@ -52,9 +55,10 @@ class Trained(NamedTuple):
     """Networks, and how they came to be; seeds in front.
 
     Attributes:
-        squared_error: parameters of the network as squared error leaves it.
-        adversarial: of those that played on from there, ``(strengths, ...)``.
-        loss: mean squared error over each epoch, of pixels in [0, 1], ``(epochs,)``.
+        squared_error: parameters of the network that went on with squared error alone for as many
+            epochs as the games have.
+        adversarial: of those that played instead, ``(strengths, ...)``.
+        loss: mean squared error over each epoch before, of pixels in [0, 1], ``(epochs,)``.
         games: means of each epoch by which failures are told, ``(strengths, adversarial_epochs)``.
     """
 
@@ -98,17 +102,18 @@ def measure(
 def train_one(
     plan: Static[Plan], examples: Examples, key: Key[Array, ""], member: dict[str, Array]
 ) -> Trained:
-    """One run: squared error by Adam, and from there a game for each strength."""
+    """One run: squared error by Adam, and from there a game for each strength, or more of it."""
     players = players_of(plan.value)
-    key, of_game = jax.random.split(key)
+    key, of_game, of_more = jax.random.split(key, 3)
     params, loss = _fit_squared_error(plan.value, players.generator, examples, key)
+    more = _go_on(plan.value, players.generator, params, examples, of_more)
 
     def play(strength: Array):
         game = make_enlarging_game(players, plan.value.factor, strength, member["penalty"])
         return _play(plan.value, game, params, examples, of_game)
 
     of_games, seen = lax.map(play, member["strengths"])
-    return Trained(params, of_games, loss, seen)
+    return Trained(more, of_games, loss, seen)
 
 
 def players_of(plan: Plan) -> Players:
@@ -144,10 +149,20 @@ def _fit_squared_error(plan: Plan, model: Model, examples: Examples, key: Key[Ar
     return fitted.train.params, history.epochs["loss"]
 
 
+def _go_on(plan: Plan, model: Model, params: Params, examples: Examples, key: Key[Array, ""]):
+    """The network after as much as a game has, by the same optimizer, of squared error alone."""
+    optimizer = optim.make_optimizer(SECOND)
+    update = train.make_update(mean_gradient(restoration_loss(model, plan.factor)), optimizer)
+    state = TrainState(jnp.int32(0), params, {}, optimizer.init(params), key)
+    fitted, _ = train.fit(
+        update, state, examples, epochs=plan.adversarial_epochs, batch_size=plan.batch_size
+    )
+    return optim.averaged_params(fitted.train.opt_state, fitted.train.params)
+
+
 def _play(plan: Plan, game: Game, params: Params, examples: Examples, key: Key[Array, ""]):
     """The generator after a game that begins with ``params``, and the means of each epoch."""
-    config = OptimizerConfig("adam", ADVERSARIAL_RATE, arguments={"b1": 0.5}, average=0.995)
-    optimizer = optim.make_optimizer(config)
+    optimizer = optim.make_optimizer(SECOND)
     optimizers = Players(optimizer, optimizer)
     state = init_game(key, game, optimizers, examples.inputs[:1])
     both = Players(params, state.params.discriminator)
