@@ -7,6 +7,8 @@ from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
+from experiments.__main__ import experiments
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = """
 import itertools, json, sys
@@ -42,14 +44,11 @@ print(json.dumps(late))
 
 def with_devices() -> list[str]:
     """The experiments that can be given a number of devices."""
-    names = [path.name.removesuffix(".py") for path in sorted((ROOT / "experiments").iterdir())]
-    modules = {name: import_module(f"experiments.{name}") for name in names if name[0] not in "_R"}
-    return [
-        name
-        for name, module in modules.items()
-        if getattr(module, "QUICK", None) is not None
-        and "devices" in {of.name for of in fields(module.QUICK)}
-    ]
+    quick = {
+        name: import_module(f"experiments.{name}").QUICK
+        for name in experiments(ROOT / "experiments")
+    }
+    return [name for name, of in quick.items() if "devices" in {field.name for field in fields(of)}]
 
 
 def test_devices_are_made_before_anything_is_computed(tmp_path):

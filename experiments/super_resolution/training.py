@@ -140,24 +140,24 @@ def _fit_squared_error(plan: Plan, model: Model, examples: Examples, key: Key[Ar
     steps = plan.epochs * train.steps_per_epoch(len(examples.targets), plan.batch_size)
     schedule = ScheduleConfig("cosine")
     optimizer = optim.make_optimizer(OptimizerConfig("adam", RATE, schedule=schedule), steps)
-    update = train.make_update(mean_gradient(restoration_loss(model, plan.factor)), optimizer)
     small = shrink(scale_pixels(examples.inputs[:1]), plan.factor)
     state = train.init_state(key, model, optimizer, small)
-    fitted, history = train.fit(
-        update, state, examples, epochs=plan.epochs, batch_size=plan.batch_size
-    )
-    return fitted.train.params, history.epochs["loss"]
+    fitted, history = _fit(plan, model, optimizer, state, examples, plan.epochs)
+    return train.final_params(fitted)[0], history.epochs["loss"]
 
 
 def _go_on(plan: Plan, model: Model, params: Params, examples: Examples, key: Key[Array, ""]):
     """The network after as much as a game has, by the same optimizer, of squared error alone."""
     optimizer = optim.make_optimizer(SECOND)
-    update = train.make_update(mean_gradient(restoration_loss(model, plan.factor)), optimizer)
     state = TrainState(jnp.int32(0), params, {}, optimizer.init(params), key)
-    fitted, _ = train.fit(
-        update, state, examples, epochs=plan.adversarial_epochs, batch_size=plan.batch_size
-    )
-    return optim.averaged_params(fitted.train.opt_state, fitted.train.params)
+    fitted, _ = _fit(plan, model, optimizer, state, examples, plan.adversarial_epochs)
+    return train.final_params(fitted)[0]
+
+
+def _fit(plan: Plan, model: Model, optimizer, state: TrainState, examples: Examples, epochs: int):
+    """A run on squared error."""
+    update = train.make_update(mean_gradient(restoration_loss(model, plan.factor)), optimizer)
+    return train.fit(update, state, examples, epochs=epochs, batch_size=plan.batch_size)
 
 
 def _play(plan: Plan, game: Game, params: Params, examples: Examples, key: Key[Array, ""]):
@@ -174,8 +174,8 @@ def _play(plan: Plan, game: Game, params: Params, examples: Examples, key: Key[A
         epochs=plan.adversarial_epochs,
         batch_size=plan.batch_size,
     )
-    averaged = optim.averaged_params(fitted.train.opt_state, fitted.train.params)
-    return averaged.generator, {name: history.epochs[name] for name in TOLD_BY}
+    last, _ = train.final_params(fitted)
+    return last.generator, {name: history.epochs[name] for name in TOLD_BY}
 
 
 def _restoration_loss(
